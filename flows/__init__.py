@@ -1,0 +1,1 @@
+"""Prefect: where and when, never what."""

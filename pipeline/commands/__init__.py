@@ -1,0 +1,1 @@
+"""One module per command: composition roots, which know the pipeline and the models."""
