@@ -4,7 +4,8 @@ MatchcutError
 ├── VideoError                 this input is skipped and reported; the rest of the directory goes on
 │   ├── UnreadableVideo        nothing can be decoded from it
 │   ├── ChangedWhileRead       the file was written to during the run
-│   └── ExportFailed           a clip could not be made, or did not verify
+│   ├── ExportFailed           a clip could not be made, or did not verify
+│   └── UnusableResult         a stored result is damaged, or of another version
 ├── UsageError                 stop, exit code 2: a missing path, a bad option
 │   ├── ConfigError            an unknown or impossible setting
 │   ├── CheckpointError        a model file that is missing, cut short, or not ours
@@ -36,6 +37,10 @@ class ChangedWhileRead(VideoError):
 
 class ExportFailed(VideoError):
     """A clip could not be made, or did not verify."""
+
+
+class UnusableResult(VideoError):
+    """A stored result is damaged, was edited, or comes from another version."""
 
 
 class UsageError(MatchcutError):

@@ -7,6 +7,7 @@ No suffix: a unit interval or a count. Letters in shapes: B batch, N samples, M 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -334,3 +335,54 @@ class Report:
 
     def clip_of(self, segment: int) -> Clip | None:
         return next((clip for clip in self.clips if clip.segment == segment), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoOutcome:
+    """How one input ended: done, or failed with `error`, the sentence that names the cause.
+
+    `dir` and `thumb` are relative to the output folder. None: the file failed before that was known.
+    """
+
+    path: Path
+    video_id: str | None
+    dir: str | None
+    error: str | None = None
+    segments: int = 0
+    clips: int = 0
+    duration_ns: int | None = None
+    tags: tuple[str, ...] = ()  # names, the most covered first
+    thumb: str | None = None
+
+    def __post_init__(self) -> None:
+        require(self.error is not None or self.dir is not None, f"{self.path.name} is done, so it has a folder")
+
+    @property
+    def state(self) -> str:
+        return "done" if self.error is None else "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """A whole run, as `summary.json` and the index page tell it. `ignored` counts the files that were no inputs."""
+
+    model: ModelFacts
+    config_digest: str
+    videos: tuple[VideoOutcome, ...]
+    ignored: int = 0
+
+    @property
+    def done(self) -> int:
+        return len(self.videos) - self.failed
+
+    @property
+    def failed(self) -> int:
+        return sum(video.error is not None for video in self.videos)
+
+
+def path_from(folder: Path, path: Path) -> str:
+    """`path` as files in `folder` name it: relative, so that both can move together; absolute where they share nothing
+    but the root, so that either can move alone. `folder / path_from(folder, path)` is the same file."""
+    start = os.fspath(folder.resolve())
+    shared = Path(os.path.commonpath([start, path.absolute()]))
+    return os.path.relpath(path, start) if shared != Path(shared.anchor) else os.path.normpath(path.absolute())
