@@ -19,6 +19,7 @@ import numpy.typing as npt
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from av.video.stream import VideoStream
 
 from pipeline.errors import UnreadableVideo
 
@@ -51,6 +52,14 @@ def open_media(path: Path) -> Iterator[InputContainer]:
         raise UnreadableVideo(f"{path.name}: {_why_not_opened(path, error)}") from error
     with container:
         yield container
+
+
+def video_stream(container: InputContainer, index: int) -> VideoStream:
+    """The stream that `probe` chose."""
+    stream = container.streams[index]
+    assert isinstance(stream, VideoStream)
+    assert stream.time_base is not None
+    return stream
 
 
 def refuse_special_files(path: Path) -> None:

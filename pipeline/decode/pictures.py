@@ -1,0 +1,205 @@
+"""A decoder of one thread: follows the plan of a chunk, keeps the frames on display, checks that the plan held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import chain
+
+import av
+import numpy as np
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+
+from pipeline.decode.packets import Chunk
+from pipeline.decode.plan import Action, Plan, plan
+from pipeline.media import fit, open_media
+from pipeline.records import DecodeFacts, FrameBatch, Video
+from pipeline.timeline import ticks_to_ns
+
+BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A run of sampled pictures, and what it took to get them. `facts.covered_ns` is where this run ends."""
+
+    batch: FrameBatch
+    facts: DecodeFacts
+
+
+class UnsafePlanError(Exception):
+    """This stream cannot be parted here; internal: the caller decodes it whole."""
+
+
+class Pictures:
+    """Decodes chunks of one video to (height_px, width_px) pictures. Owns a decoder; close it."""
+
+    def __init__(self, video: Video, height_px: int, width_px: int) -> None:
+        self._video = video
+        self._size = (height_px, width_px)
+        self._scaler = VideoReformatter()
+        self._stack = ExitStack()
+        container = self._stack.enter_context(open_media(video.path))
+        stream = container.streams[video.stream_index]
+        assert isinstance(stream, VideoStream)
+        self._context = stream.codec_context
+        self._context.thread_count = 1  # skipping is exact only without frame threads; chunks are the parallelism
+        self._count = _Count()
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def decode(self, chunk: Chunk, ticks: Sequence[int]) -> Iterator[Decoded]:
+        """The frames on display at `ticks` (all inside the chunk). Raises UnsafePlanError before anything is given."""
+        self._count = _Count()
+        if not ticks and chunk.rest is None:
+            yield self._facts_only(chunk)
+        elif chunk.plannable:
+            yield from self._planned(chunk, ticks)
+        else:
+            yield from self._whole(chunk, ticks)
+
+    def _planned(self, chunk: Chunk, ticks: Sequence[int]) -> Iterator[Decoded]:
+        packets = chunk.packets
+        pts = [packet.pts or 0 for packet in packets]
+        shown = [not packet.is_discard and chunk.shows(p) for packet, p in zip(packets, pts, strict=True)]
+        decision = plan(pts, shown, chunk.starts, ticks, fields=self._video.interlaced)
+        taken = list(self._select(_follow(self._context, packets, decision, self._count), chunk, ticks))
+        came_out = self._video.interlaced or {p for p, _ in taken} >= decision.wanted
+        if came_out and not self._count.corrupt:
+            yield from self._batches(taken, chunk)
+        else:  # damage reaches other pictures when fewer are decoded
+            yield from self._whole(chunk, ticks)
+
+    def _whole(self, chunk: Chunk, ticks: Sequence[int]) -> Iterator[Decoded]:
+        """Every packet is decoded. A chunk that fits in memory is checked before anything is given away."""
+        self._count = _Count()
+        frames = _decode_all(self._context, chain(chunk.packets, chunk.rest or ()), self._count)
+        taken = self._select(frames, chunk, ticks)
+        if chunk.rest is None:
+            taken = iter(list(taken))
+            if chunk.start_pts is not None and chunk.start_pts != self._count.first_pts:
+                raise UnsafePlanError
+        yield from self._batches(taken, chunk)
+
+    def _select(
+        self, frames: Iterable[VideoFrame], chunk: Chunk, ticks: Sequence[int]
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        mine = (frame for frame in frames if frame.pts is not None and chunk.shows(frame.pts))
+        for frame in on_display(self._count.watch(mine), ticks):
+            yield frame.pts or 0, fit(frame, *self._size, self._scaler)
+
+    def _batches(self, taken: Iterable[tuple[int, np.ndarray]], chunk: Chunk) -> Iterator[Decoded]:
+        """`taken` in batches; the facts of the whole chunk go with the last one."""
+        held: list[tuple[int, np.ndarray]] = []
+        for item in taken:
+            if len(held) == BATCH:
+                yield Decoded(self._batch(held), DecodeFacts(frames=0, corrupt=0, samples=len(held), covered_ns=0))
+                held = []
+            held.append(item)
+        yield Decoded(self._batch(held), self._facts(chunk, len(held)))
+
+    def _batch(self, held: list[tuple[int, np.ndarray]]) -> FrameBatch:
+        pixels = np.empty((len(held), *self._size, 3), dtype=np.uint8)
+        for row, (_, picture) in zip(pixels, held, strict=True):
+            row[...] = picture
+        return FrameBatch(pixels, np.array([self._ns(pts) for pts, _ in held], dtype=np.int64))
+
+    def _facts_only(self, chunk: Chunk) -> Decoded:
+        return Decoded(self._batch([]), self._facts(chunk, 0))
+
+    def _facts(self, chunk: Chunk, samples: int) -> DecodeFacts:
+        ends = [p.pts + (p.duration or 0) for p in chunk.packets if p.pts is not None and chunk.shows(p.pts)]
+        reached = max([self._count.end_pts, *ends]) if chunk.plannable else self._count.end_pts
+        covered_ns = min(max(self._ns(reached), 0), self._video.span.end_ns)
+        return DecodeFacts(
+            frames=self._count.frames, corrupt=self._count.corrupt, samples=samples, covered_ns=covered_ns
+        )
+
+    def _ns(self, pts: int) -> int:
+        return ticks_to_ns(pts - self._video.origin_pts, self._video.time_base)
+
+
+class _Count:
+    """What came out of the decoder while one chunk was read."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.corrupt = 0
+        self.first_pts: int | None = None
+        self.end_pts = -(1 << 62)
+
+    def watch(self, frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
+        for frame in frames:
+            assert frame.pts is not None
+            self.corrupt += frame.is_corrupt
+            self.first_pts = frame.pts if self.first_pts is None else self.first_pts
+            self.end_pts = max(self.end_pts, frame.pts + (frame.duration or 0))
+            yield frame
+
+
+def on_display(frames: Iterable[VideoFrame], ticks: Sequence[int]) -> Iterator[VideoFrame]:
+    """Each frame that is on display at one of `ticks` (sorted), once, in order: the greatest pts <= tick.
+
+    Frames that arrive out of order are passed over; before the first frame nothing is on display.
+    """
+    at = 0
+    current: VideoFrame | None = None
+    for frame in frames:
+        pts = frame.pts or 0
+        if current is not None and pts <= (current.pts or 0):
+            continue
+        seen = at
+        while at < len(ticks) and ticks[at] < pts:
+            at += 1
+        if current is not None and at > seen:
+            yield current
+        current = frame
+    if current is not None and at < len(ticks):
+        yield current
+
+
+def _follow(
+    context: VideoCodecContext, packets: Sequence[Packet[VideoStream]], decision: Plan, count: _Count
+) -> Iterator[VideoFrame]:
+    """Carry out a plan; at the end the decoder is empty and remembers nothing."""
+    for index, (packet, action) in enumerate(zip(packets, decision.actions, strict=True)):
+        if index in decision.flush:
+            yield from _drain(context, count)
+        if action is not Action.DROP:
+            context.skip_frame = "DEFAULT" if action is Action.DECODE else "NONREF"
+            yield from _send(context, packet, count)
+    context.skip_frame = "DEFAULT"
+    yield from _drain(context, count)
+
+
+def _decode_all(
+    context: VideoCodecContext, packets: Iterable[Packet[VideoStream]], count: _Count
+) -> Iterator[VideoFrame]:
+    context.skip_frame = "DEFAULT"
+    for packet in packets:
+        yield from _send(context, packet, count)
+    yield from _drain(context, count)
+
+
+def _send(context: VideoCodecContext, packet: Packet[VideoStream] | None, count: _Count) -> Iterator[VideoFrame]:
+    """Damaged data is counted and passed over: the pictures after it may be whole."""
+    try:
+        frames = context.decode(packet)
+    except av.EOFError:
+        return
+    except av.FFmpegError:
+        count.corrupt += 1
+        return
+    count.frames += len(frames)
+    yield from frames
+
+
+def _drain(context: VideoCodecContext, count: _Count) -> Iterator[VideoFrame]:
+    yield from _send(context, None, count)
+    context.flush_buffers()
