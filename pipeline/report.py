@@ -189,8 +189,15 @@ class _Node:
             raise ValueError(f"{self.name} = {index}: there are {count} segments")
         return index
 
-    def path_inside(self, folder: Path) -> str:
+    def as_path(self) -> str:
+        """Text that can name a file: no NUL, no surrogate that stands for no byte. Raises ValueError."""
         path = self.as_a(str)
+        if "\0" in path or os.fsencode(path) == b"":
+            raise ValueError(f"{self.name} = {path!r:.60}: no file can have this name")
+        return path
+
+    def path_inside(self, folder: Path) -> str:
+        path = self.as_path()
         home, target = folder.resolve(), _resolved(folder / path)
         if target is None or home not in target.parents:
             raise ValueError(f"{self.name} = {path!r:.60}: leads out of the report's folder")
@@ -230,7 +237,7 @@ def _report(data: _Node, folder: Path) -> Report:
 def _video(node: _Node, folder: Path) -> Video:
     """The source is the one path that may lie outside: it is where the user keeps it."""
     return Video(
-        path=Path(os.path.normpath(folder.resolve() / node["path"].as_a(str))),
+        path=Path(os.path.normpath(folder.resolve() / node["path"].as_path())),
         video_id=node["id"].as_a(str),
         width_px=node["width_px"].as_a(int),
         height_px=node["height_px"].as_a(int),

@@ -272,7 +272,9 @@ def changed(*keys: str | int, to: Any) -> Any:
         (changed("clips", 0, "path", to="/etc/passwd"), "leads out"),
         (changed("clips", 0, "path", to="clips/../../x.mp4"), "leads out"),
         (changed("clips", 0, "path", to="."), "leads out"),
-        (changed("clips", 0, "path", to="clips/\0.mp4"), "null"),
+        (changed("clips", 0, "path", to="clips/\0.mp4"), "no file can have this name"),
+        (changed("video", "path", to="\0"), "no file can have this name"),
+        (changed("video", "path", to="\ud800.mp4"), "surrogates not allowed"),
         (changed("reel", "path", to="/reel.mp4"), "leads out"),
     ],
 )
