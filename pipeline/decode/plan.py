@@ -6,8 +6,8 @@ One GOP in decode order, wanted frames marked *:
     .  .  s  .  d  d  d  d  d  d    .         . decoded  s skipped by the decoder  d never sent
 
 After the last wanted frame of a GOP nothing is sent, and the decoder is flushed before the next key frame. That is
-exact when the next GOP stands alone. Where it does not (open GOP: *leading* pictures, which come after a key frame but are
-displayed before it, refer to both sides), a wanted leading picture keeps every reference of the GOP before it.
+exact when the next GOP stands alone. Where it does not (open GOP: *leading* pictures, which come after a key frame but
+are displayed before it, refer to both sides), a wanted leading picture keeps every reference of the GOP before it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,186 @@
+"""Motion, cut strength and loudness on the sample grid. Knows no networks, nor what the signals are used for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import cv2
+import numpy as np
+import numpy.typing as npt
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.filter import Graph
+from av.stream import Discard
+
+from pipeline.errors import UnreadableVideo
+from pipeline.media import open_media
+from pipeline.records import FrameBatch, Signals, Video
+from pipeline.timeline import NS_PER_MS, ticks_to_ns
+
+VERSION = 1
+
+SILENCE_DB = -70.0  # EBU R128's absolute gate: nothing quieter is told apart
+_THUMB_PX = 64
+_HIST_BINS = 8
+_MOMENTARY_CENTRE_NS = 100 * NS_PER_MS  # ebur128 reports 400 ms that end with its 100 ms frame
+
+
+class PictureMeter:
+    """Fed with every sampled picture in order; compares each with the one before, across batches and chunks."""
+
+    def __init__(self) -> None:
+        self._last: _Look | None = None
+        self._motion: list[float] = []
+        self._cut: list[float] = []
+
+    def add(self, batch: FrameBatch) -> None:
+        for picture in batch.pixels:
+            look = _look(picture)
+            self._motion.append(_motion(self._last, look) if self._last else 0.0)
+            self._cut.append(_cut(self._last, look) if self._last else 0.0)
+            self._last = look
+
+    def series(self) -> dict[str, npt.NDArray[np.float32]]:
+        """`motion` and `cut`, float32 (N,) in [0, 1]; 0 for the first sample."""
+        return {"motion": np.array(self._motion, np.float32), "cut": np.array(self._cut, np.float32)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    luma: npt.NDArray[np.float32]
+    colours: npt.NDArray[np.float32]
+
+
+def _look(picture: npt.NDArray[np.uint8]) -> _Look:
+    small = cv2.resize(picture, (_THUMB_PX, _THUMB_PX), interpolation=cv2.INTER_AREA)
+    luma = cv2.GaussianBlur(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), (5, 5), 0).astype(np.float32) / 255
+    ranges = [0, 256] * 3
+    colours = cv2.calcHist([small], [0, 1, 2], None, [_HIST_BINS] * 3, ranges).ravel() / small[..., 0].size
+    return _Look(luma, np.sqrt(colours).astype(np.float32))
+
+
+def _motion(before: _Look, now: _Look) -> float:
+    """Mean absolute luma difference of blurred 64 x 64 pictures: noise averages out, players do not."""
+    return float(np.abs(now.luma - before.luma).mean())
+
+
+def _cut(before: _Look, now: _Look) -> float:
+    """Geometric mean of two doubts: other colours (Hellinger distance) and another layout (1 - correlation).
+
+    A pan changes the layout but not the colours, a flash the colours but not the layout; a cut changes both.
+    """
+    hellinger = np.sqrt(max(0.0, 1.0 - float(before.colours @ now.colours)))
+    a, b = before.luma - before.luma.mean(), now.luma - now.luma.mean()
+    energy = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    layout = 1.0 - max(0.0, float((a * b).sum()) / energy) if energy > 1e-6 else hellinger
+    return float(np.clip(np.sqrt(hellinger * layout), 0.0, 1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Loudness:
+    """Momentary loudness (EBU R128, 400 ms): `times_ns` int64 (K,) window centres, `lufs` float32 (K,).
+
+    `missing` says why there is none; then both arrays are empty.
+    """
+
+    times_ns: npt.NDArray[np.int64]
+    lufs: npt.NDArray[np.float32]
+    missing: str = ""
+
+
+def measure_loudness(video: Video, track: int = 0) -> Loudness:
+    """Decode one audio track and run FFmpeg's ebur128 filter over it; t = 0 is the first displayed frame."""
+    if not video.has_audio:
+        return _no_loudness("no audio stream")
+    if track >= video.audio_streams:
+        return _no_loudness(f"audio track {track} does not exist ({video.audio_streams} tracks)")
+    times_ns: list[int] = []
+    lufs: list[float] = []
+    try:
+        with open_media(video.path) as container:
+            for other in container.streams:
+                if other.type != "audio":
+                    other.discard = Discard.all
+            meter = _R128(container.streams.audio[track])
+            for packet in container.demux(container.streams.audio[track]):
+                for time_ns, value in meter.add(packet):
+                    times_ns.append(time_ns - video.origin_ns - _MOMENTARY_CENTRE_NS)
+                    lufs.append(max(SILENCE_DB, value))
+    except (av.FFmpegError, UnreadableVideo) as error:
+        if not lufs:
+            return _no_loudness(f"the sound cannot be decoded ({error})")
+    if not lufs:
+        return _no_loudness("the sound cannot be decoded")
+    return Loudness(np.array(times_ns, np.int64), np.array(lufs, np.float32))
+
+
+def _no_loudness(reason: str) -> Loudness:
+    return Loudness(np.empty(0, np.int64), np.empty(0, np.float32), reason)
+
+
+class _R128:
+    """Audio packets in, (container time in ns, momentary loudness in LUFS) out. Damaged packets are passed over."""
+
+    def __init__(self, stream: AudioStream) -> None:
+        self._stream = stream
+        self._stream.codec_context.thread_count = 1
+        self._graph: Graph | None = None
+
+    def add(self, packet: av.packet.Packet[AudioStream]) -> list[tuple[int, float]]:
+        try:
+            frames = self._stream.codec_context.decode(packet if packet.size else None)
+        except av.FFmpegError:
+            return []
+        return [measured for frame in frames for measured in self._measure(frame)]
+
+    def _measure(self, frame: AudioFrame) -> list[tuple[int, float]]:
+        if self._graph is None:
+            self._graph = _ebur128(frame)
+        try:
+            self._graph.push(frame)
+        except (av.FFmpegError, ValueError):  # the format changed in mid-stream
+            self._graph = _ebur128(frame)
+            self._graph.push(frame)
+        measured = []
+        while (out := _pull(self._graph)) is not None:
+            value = out.metadata.get("lavfi.r128.M")
+            if value is not None and out.pts is not None:
+                assert out.time_base is not None
+                measured.append((ticks_to_ns(out.pts, Fraction(out.time_base)), float(value)))
+        return measured
+
+
+def _ebur128(frame: AudioFrame) -> Graph:
+    graph = Graph()
+    source = graph.add_abuffer(
+        sample_rate=frame.sample_rate, format=frame.format, layout=frame.layout, time_base=frame.time_base
+    )
+    meter, sink = graph.add("ebur128", "metadata=1"), graph.add("abuffersink")
+    source.link_to(meter)
+    meter.link_to(sink)
+    graph.configure()
+    return graph
+
+
+def _pull(graph: Graph) -> AudioFrame | None:
+    try:
+        frame = graph.pull()
+    except (av.BlockingIOError, av.EOFError):
+        return None
+    assert isinstance(frame, AudioFrame)
+    return frame
+
+
+def signals(pictures: PictureMeter, loudness: Loudness, pts_ns: npt.NDArray[np.int64], end_ns: int) -> Signals:
+    """All series on the grid `pts_ns` (N,). A sample's loudness is the loudest moment while it is on display."""
+    series = pictures.series()
+    if loudness.missing:
+        return Signals(series, {"loudness_db": loudness.missing})
+    edges = np.append(pts_ns, max(end_ns, int(pts_ns[-1]) + 1))
+    values = np.full(len(pts_ns), SILENCE_DB, np.float32)
+    places = np.searchsorted(edges, loudness.times_ns, side="right") - 1
+    inside = (places >= 0) & (places < len(pts_ns))
+    np.maximum.at(values, places[inside], loudness.lufs[inside])
+    return Signals({**series, "loudness_db": values})
