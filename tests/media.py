@@ -26,9 +26,10 @@ CODE_BITS, CODE_PX = 10, 16
 SOURCE_FRAMES = 26 * FRAME_RATE
 
 SOURCE = (
-    f'-f lavfi -i "testsrc2=size={WIDTH_PX}x{HEIGHT_PX}:rate={FRAME_RATE}:duration=26,format=yuv420p,'
-    f"geq=lum='if(lt(Y,{CODE_PX}),16+219*mod(floor(N/pow(2,floor(X/{CODE_PX}))),2),lum(X,Y))'"
-    f":cb='if(lt(Y,{CODE_PX // 2}),128,cb(X,Y))':cr='if(lt(Y,{CODE_PX // 2}),128,cr(X,Y))'\" -c:v rawvideo"
+    f'-f lavfi -i "color=black:size={WIDTH_PX}x{CODE_PX}:rate={FRAME_RATE}:duration=26,format=yuv420p,'
+    f"geq=lum='16+219*mod(floor(N/pow(2,floor(X/{CODE_PX}))),2)':cb=128:cr=128[code];"
+    f"testsrc2=size={WIDTH_PX}x{HEIGHT_PX - CODE_PX}:rate={FRAME_RATE}:duration=26,format=yuv420p[moving];"
+    '[code][moving]vstack" -c:v rawvideo'
 )
 SINE = "-f lavfi -i sine=frequency=440:sample_rate=48000"
 
@@ -155,7 +156,9 @@ RECIPES: dict[str, Recipe] = {
     "hevc_temporal_layers.mp4": Recipe(x265("keyint=40:temporal-layers=3:b-adapt=0:bframes=3")),
     "hevc_radl.mp4": Recipe(x265("keyint=24:min-keyint=24:open-gop=0:radl=2:bframes=3")),
     "hevc_intra_refresh.mkv": Recipe(x265("keyint=30:intra-refresh=1")),
-    "hevc_10bit.mkv": Recipe(x265("keyint=24:min-keyint=24", "-pix_fmt yuv420p10le")),
+    "hevc_hdr.mkv": Recipe(
+        x265("keyint=24:min-keyint=24:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc", "-pix_fmt yuv420p10le")
+    ),
     # others; AVI packets carry no pts
     "mpeg4.avi": Recipe(encoded("-c:v mpeg4 -q:v 5 -g 30 -bf 2")),
     "mpeg4.mp4": Recipe(encoded("-c:v mpeg4 -q:v 5 -g 30 -bf 2")),
@@ -217,6 +220,7 @@ RECIPES: dict[str, Recipe] = {
     "rotated_180.mp4": Recipe(copied("", "-display_rotation 180"), base="h264_bframes.mp4"),
     "rotated_270.mp4": Recipe(copied("", "-display_rotation 270"), base="h264_open_gop.mp4"),
     "anamorphic.mp4": Recipe(x264(BFRAMES, "-vf setsar=4/3")),
+    "anamorphic_rotated.mp4": Recipe(copied("", "-display_rotation 90"), base="anamorphic.mp4"),
     "sound.mp4": Recipe(copied("-map 1 -c:a aac -shortest", f"{SINE} "), base="h264_bframes.mp4"),
     "cover_first.mp4": Recipe(
         "-f lavfi -i color=red:size=64x64:duration=0.04 -i {base} -map 0 -map 1 -c copy -c:v:0 png "
