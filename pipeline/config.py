@@ -24,6 +24,11 @@ def _require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
+def _positive(section: object, where: str, *names: str) -> None:
+    for name in names:
+        _require(getattr(section, name) > 0, f"{where}.{name} = {getattr(section, name)}: use more than 0")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeConfig:
     """Which frames are looked at, and how much a file may ask of the machine."""
@@ -53,16 +58,21 @@ class InferConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelRule:
-    """How frame scores of one label become segments. Per label: `[aggregate.labels.dunk]`."""
+    """How frame scores of one label become segments. Per label: `[aggregate.labels.dunk]`.
 
-    enter: float = 0.7  # smoothed score that opens a segment
-    leave: float = 0.4  # score below which it closes; must be < enter
-    smooth_s: float = 1.0  # width of the moving average
-    gap_s: float = 2.0  # segments closer than this are one
-    min_s: float = 0.0  # shorter events are dropped
+    The defaults find events of 1.7 s and more at 2 samples a second: 0.65 leaves room for a sample that doubts; an
+    average crosses 0.5 exactly where a clear score steps, so no other `leave` puts the edges better.
+    """
+
+    enter: float = 0.65  # smoothed score that makes an event
+    leave: float = 0.5  # an event goes as far as the smoothed score is not below this; must be < enter
+    smooth_s: float = 1.0  # width of the moving average; events much shorter than this are lost in it
+    gap_s: float = 2.0  # events so close or closer are one
+    snap_cut: float = 0.6  # an edge within smooth_s / 2 of a cut of this strength is put there; above 1: never
+    min_s: float = 0.75  # shorter events are dropped: one stray sample at 2 Hz
     max_s: float = 60.0  # longer events are cut down around their peak
     pre_s: float = 6.0  # lead-in: the clip does not start at the roar after the goal
-    post_s: float = 3.0
+    post_s: float = 3.0  # tail
 
     def __post_init__(self) -> None:
         _require(0 <= self.leave < self.enter <= 1, f"enter {self.enter}, leave {self.leave}: 0 <= leave < enter <= 1")
@@ -83,39 +93,61 @@ class AggregateConfig(LabelRule):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExciteConfig:
-    """Excitement, where no event head speaks: logistic(bias + sum of weight * rise / scale), each rise measured
-    against a running median."""
+    """Excitement, where no event head speaks: logistic(bias + sum of weight * min(rise / scale, cap)).
 
-    median_s: float = 60.0  # width of the running median
-    loudness_scale_db: float = 6.0
-    motion_scale: float = 0.06
-    subject_scale: float = 0.25
-    loudness_floor_db: float = -50.0  # quieter than this is silence: no rise counts
-    motion_floor: float = 0.01  # stiller than this is a still picture
-    loudness_weight: float = 2.5
-    motion_weight: float = 1.5
-    subject_weight: float = 0.5
-    bias: float = -3.0
+    By the defaults a moment needs 7.4 dB of sound alone, or 4 dB with three times the motion; a roar of the crowd is
+    8 to 15 dB. Motion alone is no moment as long as there is sound; without sound, 2.4 times the usual motion is one.
+    """
+
+    median_s: float = 60.0  # what is usual: the median of so long around each moment
+    spread: float = 4.0  # a rise must be so many times what the signal does anyway (its median deviation) to be 1
+    cap: float = 1.5  # no rise counts more than so many scales
+    bias: float = -3.0  # the more below 0, the more a moment needs
+    loudness_floor_db: float = -50.0  # LUFS; anything quieter is silence, and a rise is counted from here
+    loudness_scale_db: float = 8.0
+    loudness_weight: float = 4.0
+    motion_floor: float = 0.004  # of the luma's range; the noise and flicker of a still picture stay below
+    motion_scale: float = 2.0  # doublings: four times the usual motion
+    motion_weight: float = 2.0
+    cut_limit: float = 0.6  # at a cut of this strength the picture changes, but nothing moves
+    subject_size_floor: float = 0.1  # side of the subject's box; smaller ones are all the same
+    subject_speed_floor: float = 0.05  # of the picture in a second: how far the box of something still wanders
+    subject_scale: float = 1.0  # doublings
+    subject_weight: float = 0.5  # half for size, half for speed
     gate_tags: tuple[str, ...] = ()  # when given, moments are found only where one of these tags holds
     gate_score: float = 0.3
+    gate_s: float = 10.0  # a gate is the median of so long, so that one doubtful sample does not shut it
+
+    def __post_init__(self) -> None:
+        _require(-30 <= self.bias <= 0, f"excite.bias = {self.bias}: use -30 to 0, or everything is a moment")
+        _positive(self, "excite", "median_s", "gate_s", "cap", "loudness_scale_db", "motion_scale", "subject_scale")
+        _positive(self, "excite", "motion_floor", "subject_size_floor", "subject_speed_floor")
+        for name in ("spread", "loudness_weight", "motion_weight", "subject_weight"):
+            _require(getattr(self, name) >= 0, f"excite.{name} = {getattr(self, name)}: use 0 or more")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagsConfig:
     """What counts as a tag of the video."""
 
-    taxonomy: str = "labels"
-    min_score: float = 0.35  # smoothed score above which a label holds
-    min_coverage: float = 0.05
+    taxonomy: str = "labels"  # whose ids: the slugs of the model's own labels
+    min_score: float = 0.35  # a tag holds where its smoothed score is not below this
+    min_coverage: float = 0.05  # and is told when it holds for this share of the video
     smooth_s: float = 4.0
     max_tags: int = 20
+
+    def __post_init__(self) -> None:
+        for name in ("min_score", "min_coverage"):
+            _require(0 <= getattr(self, name) <= 1, f"tags.{name} = {getattr(self, name)}: use 0 to 1")
+        _require(self.smooth_s >= 0, f"tags.smooth_s = {self.smooth_s}: use 0 or more seconds")
+        _require(self.max_tags >= 0, f"tags.max_tags = {self.max_tags}: use 0 or more")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectConfig:
     """The reel."""
 
-    reel_s: float = 90.0
+    reel_s: float = 90.0  # never longer
 
     def __post_init__(self) -> None:
         _require(self.reel_s > 0, f"select.reel_s = {self.reel_s}: use more than 0 seconds")
@@ -176,6 +208,11 @@ def load_config(path: Path | None, overrides: Mapping[str, Mapping[str, Any]] | 
     return _override(config, overrides or {}, "command line")
 
 
+def override_config(config: Config, values: Mapping[str, Any], where: str) -> Config:
+    """A copy of `config` with `values` ({section: {key: value}}) in place. Raises ConfigError."""
+    return _override(config, values, where)
+
+
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -189,7 +226,7 @@ def _override(section: Section, values: Mapping[str, Any], where: str) -> Sectio
     """A copy of a dataclass with `values` in place; nested tables go into nested dataclasses."""
     hints = get_type_hints(type(section))
     changed: dict[str, Any] = {}
-    for key, value in values.items():
+    for key, value in sorted(values.items(), key=lambda item: isinstance(item[1], Mapping)):  # plain values first
         _require_known(key, list(hints), where)
         here = f"{where}: {key}"
         old = getattr(section, key)
@@ -197,7 +234,8 @@ def _override(section: Section, values: Mapping[str, Any], where: str) -> Sectio
             _require(isinstance(value, Mapping), f"{here} is a section: write [{key}] and its keys below")
             changed[key] = _override(old, value, here)
         elif get_origin(hints[key]) is not None and get_args(hints[key])[-1] is LabelRule:
-            changed[key] = {name: _label_rule(section, rule, f"{here}.{name}") for name, rule in value.items()}
+            inherited = {f.name: changed.get(f.name, getattr(section, f.name)) for f in fields(LabelRule)}
+            changed[key] = {name: _label_rule(inherited, rule, f"{here}.{name}") for name, rule in value.items()}
         else:
             changed[key] = _coerce(value, hints[key], here)
     try:
@@ -206,11 +244,14 @@ def _override(section: Section, values: Mapping[str, Any], where: str) -> Sectio
         raise ConfigError(f"{where}: {error}") from None
 
 
-def _label_rule(parent: object, values: Mapping[str, Any], where: str) -> LabelRule:
+def _label_rule(inherited: Mapping[str, Any], values: Mapping[str, Any], where: str) -> LabelRule:
     """A label's own rule: the section's values, with its exceptions in place."""
     _require(isinstance(values, Mapping), f"{where} is a section of its own")
-    inherited = LabelRule(**{f.name: getattr(parent, f.name) for f in fields(LabelRule)})
-    return _override(inherited, values, where)
+    try:
+        rule = LabelRule(**inherited)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    return _override(rule, values, where)
 
 
 def _require_known(key: str, known: list[str], where: str) -> None:
