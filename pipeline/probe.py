@@ -20,6 +20,8 @@ from pipeline.timeline import Span, ticks_to_ns
 _FINGERPRINT_PART = 1 << 20
 _HDR_TRANSFERS = {16: "SMPTE ST 2084 (PQ)", 18: "ARIB STD-B67 (HLG)"}
 _PROGRESSIVE = (0, 1)  # AVFieldOrder: unknown, progressive
+_STORAGE_ORDER = ("avi",)
+_NO_TRUE_DURATION = ("ivf", "gif")  # counted in frames, or not at all
 _MAX_STREAMS = 64
 _FIRST_PICTURES = 24  # looked at to tell an encrypted file from a damaged one
 
@@ -50,6 +52,7 @@ def probe(path: Path, config: DecodeConfig | None = None) -> Video:
             rotation_deg=frame_turns(first) * 90,
             interlaced=stream.codec_context.field_order not in _PROGRESSIVE or first.interlaced_frame,
             hdr=int(first.color_trc) in _HDR_TRANSFERS,
+            pts_as_stored=container.format.name in _STORAGE_ORDER,
         )
 
 
@@ -159,8 +162,12 @@ def _duration_ns(container: InputContainer, stream: VideoStream, first: VideoFra
     """From the first displayed frame to the end of the last: as the header says, or else by reading every packet."""
     time_base = _time_base(stream)
     origin_pts = first.pts or 0
-    declared = (stream.start_time or 0) + stream.duration if stream.duration else None
-    end_pts = _last_end_pts(path, stream.index) if declared is None else declared
+    if container.format.name in _STORAGE_ORDER and stream.duration:
+        end_pts = origin_pts + stream.duration
+    elif container.format.name not in _NO_TRUE_DURATION and stream.duration:
+        end_pts = (stream.start_time or 0) + stream.duration
+    else:
+        end_pts = _last_end_pts(path, stream.index)
     shortest = max(first.duration or 0, 1)
     return max(ticks_to_ns(max(end_pts - origin_pts, shortest), time_base), 1)
 

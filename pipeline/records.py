@@ -66,6 +66,7 @@ class Video:
     rotation_deg: int = 0
     interlaced: bool = False
     hdr: bool = False
+    pts_as_stored: bool = False  # the container numbers pictures in storage order, which B-frames are not shown in
 
     def __post_init__(self) -> None:
         require(self.span.start_ns == 0, "a video's span starts at its first displayed frame, t = 0")
@@ -309,11 +310,15 @@ class Reel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """Which network spoke. `version` is the digest of the checkpoint, precision included."""
+    """Which network spoke. `version` is the digest of the checkpoint, precision included.
+
+    `calibrated`: its scores are probabilities, fitted on footage that it was not trained on.
+    """
 
     name: str
     version: str
     labels: Labels
+    calibrated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -102,6 +102,7 @@ def _video_to_json(video: Video, folder: Path) -> Json:
         "rotation_deg": video.rotation_deg,
         "interlaced": video.interlaced,
         "hdr": video.hdr,
+        "pts_as_stored": video.pts_as_stored,
         "stream_index": video.stream_index,
         "audio_streams": video.audio_streams,
         "time_base": str(video.time_base),
@@ -111,7 +112,7 @@ def _video_to_json(video: Video, folder: Path) -> Json:
 
 def _model_to_json(model: ModelFacts) -> Json:
     labels = {"tags": list(model.labels.tags), "events": list(model.labels.events)}
-    return {"name": model.name, "version": model.version, "labels": labels}
+    return {"name": model.name, "version": model.version, "labels": labels, "calibrated": model.calibrated}
 
 
 def _segment_to_json(segment: Segment, clip: Clip | None) -> Json:
@@ -252,12 +253,18 @@ def _video(node: _Node, folder: Path) -> Video:
         rotation_deg=node["rotation_deg"].as_a(int),
         interlaced=node["interlaced"].as_a(bool),
         hdr=node["hdr"].as_a(bool),
+        pts_as_stored=node["pts_as_stored"].as_a(bool),
     )
 
 
 def _model(node: _Node) -> ModelFacts:
     labels = Labels(node["labels"]["tags"].all_of(str), node["labels"]["events"].all_of(str))
-    return ModelFacts(name=node["name"].as_a(str), version=node["version"].as_a(str), labels=labels)
+    return ModelFacts(
+        name=node["name"].as_a(str),
+        version=node["version"].as_a(str),
+        labels=labels,
+        calibrated=node["calibrated"].as_a(bool),
+    )
 
 
 def _segment(node: _Node) -> Segment:

@@ -55,10 +55,10 @@ class _Look:
 
 def _look(picture: npt.NDArray[np.uint8]) -> _Look:
     small = cv2.resize(picture, (_THUMB_PX, _THUMB_PX), interpolation=cv2.INTER_AREA)
-    luma = cv2.GaussianBlur(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), (5, 5), 0).astype(np.float32) / 255
+    luma = cv2.GaussianBlur(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), (5, 5), 0) / np.float32(255)
     ranges = [0, 256] * 3
     colours = cv2.calcHist([small], [0, 1, 2], None, [_HIST_BINS] * 3, ranges).ravel() / small[..., 0].size
-    return _Look(luma, np.sqrt(colours).astype(np.float32))
+    return _Look(luma.astype(np.float32), np.sqrt(colours).astype(np.float32))
 
 
 def _motion(before: _Look, now: _Look) -> float:

@@ -51,7 +51,8 @@ def decode(
     ticks = wanted_ticks(video, times_ns)
     size = (height_px, width_px)
     given = 0
-    run = _Run(video, ticks, size, threads=threads, chunk_ns=_chunk_length(ticks, video, chunk_ns))
+    length_ns = _chunk_length(ticks, video, chunk_ns)
+    run = _Run(video, ticks, size, threads=threads, chunk_ns=length_ns, whole=video.pts_as_stored)
     try:
         with closing(run.results()) as results:
             for decoded in results:
@@ -125,8 +126,8 @@ class _Run:
             while (lane := self._lanes.get()) is not None:
                 yield from _empty(lane)
                 self._under_way.release()
-            if reader.read_errors:
-                yield self._damage(reader.read_errors)
+            if reader.damaged:
+                yield self._damage(reader.damaged)
 
     def _work(self, reader: PacketReader) -> None:
         try:
@@ -187,9 +188,9 @@ class _Run:
         for worker in workers:
             worker.join()
 
-    def _damage(self, errors: int) -> Decoded:
+    def _damage(self, packets: int) -> Decoded:
         empty = np.empty((0, *self._size, 3), dtype=np.uint8)
-        facts = DecodeFacts(frames=0, corrupt=errors, samples=0, covered_ns=0)
+        facts = DecodeFacts(frames=0, corrupt=packets, samples=0, covered_ns=0)
         return Decoded(FrameBatch(empty, np.empty(0, dtype=np.int64)), facts)
 
 

@@ -52,7 +52,7 @@ class PacketReader:
 
     def __init__(self, container: InputContainer, stream: VideoStream, chunk_ns: int, *, whole: bool = False) -> None:
         assert stream.time_base is not None
-        self.read_errors = 0
+        self.damaged = 0  # packets that the container flags as damaged, and reads that failed
         self._source = self._read(container, stream)
         self._access = RandomAccess(stream)
         self._chunk_ticks = max(1, last_tick_at(chunk_ns, stream.time_base))
@@ -115,11 +115,16 @@ class PacketReader:
 
     def _read(self, container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
         """Every packet that holds data. A damaged place is counted and read past."""
-        while self.read_errors < _MAX_READ_ERRORS:
+        errors = 0
+        while errors < _MAX_READ_ERRORS:
             try:
-                yield from (packet for packet in container.demux(stream) if packet.size)
+                for packet in container.demux(stream):
+                    self.damaged += packet.is_corrupt
+                    if packet.size:
+                        yield packet
                 return
             except av.EOFError:
                 return
             except av.FFmpegError:
-                self.read_errors += 1
+                self.damaged += 1
+                errors += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from pipeline.records import DecodeFacts, FrameBatch, Video
 from pipeline.timeline import ticks_to_ns
 
 BATCH = 32
+_REORDER_DEPTH = 16  # H.264 and HEVC allow no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class Pictures:
         assert isinstance(stream, VideoStream)
         self._context = stream.codec_context
         self._context.thread_count = 1  # skipping is exact only without frame threads; chunks are the parallelism
+        self._context.open()  # now, since dav1d takes the skipping in force when it opens for its whole life
         self._count = _Count()
 
     def close(self) -> None:
@@ -80,6 +84,8 @@ class Pictures:
         """Every packet is decoded. A chunk that fits in memory is checked before anything is given away."""
         self._count = _Count()
         frames = _decode_all(self._context, chain(chunk.packets, chunk.rest or ()), self._count)
+        if self._video.pts_as_stored:
+            frames = in_display_order(frames)
         taken = self._select(frames, chunk, ticks)
         if chunk.rest is None:
             taken = iter(list(taken))
@@ -141,6 +147,27 @@ class _Count:
             self.first_pts = frame.pts if self.first_pts is None else self.first_pts
             self.end_pts = max(self.end_pts, frame.pts + (frame.duration or 0))
             yield frame
+
+
+def in_display_order(frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
+    """Frames leave the decoder in display order; where the container numbers pictures as they are stored, their pts do
+    not. The n-th frame gets the n-th smallest pts: a window deeper than any reordering finds it."""
+    waiting: deque[VideoFrame] = deque()
+    stamps: list[int] = []
+    for frame in frames:
+        if frame.pts is None:
+            continue
+        waiting.append(frame)
+        heapq.heappush(stamps, frame.pts)
+        if len(waiting) > _REORDER_DEPTH:
+            yield _stamped(waiting.popleft(), heapq.heappop(stamps))
+    while waiting:
+        yield _stamped(waiting.popleft(), heapq.heappop(stamps))
+
+
+def _stamped(frame: VideoFrame, pts: int) -> VideoFrame:
+    frame.pts = pts
+    return frame
 
 
 def on_display(frames: Iterable[VideoFrame], ticks: Sequence[int]) -> Iterator[VideoFrame]:

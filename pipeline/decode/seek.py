@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 
 from pipeline.decode.access import RandomAccess
 from pipeline.decode.chunks import wanted_ticks
-from pipeline.decode.pictures import on_display
+from pipeline.decode.pictures import in_display_order, on_display
 from pipeline.media import fit, open_media, video_stream
 from pipeline.records import FrameBatch, Video
 from pipeline.timeline import NS_PER_S, last_tick_at, ticks_to_ns
@@ -59,7 +59,8 @@ def _groups(ticks: Sequence[int], video: Video) -> Iterator[list[int]]:
 
 def _frames_around(files: ExitStack, video: Video, ticks: Sequence[int]) -> Iterator[VideoFrame]:
     """Frames in display order, from one on display at the first tick or before, until one after the last tick."""
-    for frame in _frames_from_key(files, video, ticks[0]) or _frames_from_start(files, video):
+    frames = None if video.pts_as_stored else _frames_from_key(files, video, ticks[0])
+    for frame in frames or _frames_from_start(files, video):
         if frame.pts is None:
             continue
         yield frame
@@ -87,7 +88,8 @@ def _frames_from_key(files: ExitStack, video: Video, tick: int) -> Iterator[Vide
 
 def _frames_from_start(files: ExitStack, video: Video) -> Iterator[VideoFrame]:
     container, stream = _open(files, video)
-    return _decode(stream, _packets(container, stream))
+    frames = _decode(stream, _packets(container, stream))
+    return in_display_order(frames) if video.pts_as_stored else frames
 
 
 def _open(files: ExitStack, video: Video) -> tuple[InputContainer, VideoStream]:

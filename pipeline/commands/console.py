@@ -1,0 +1,101 @@
+"""What a person sees during a run: bars on a terminal, plain lines elsewhere, JSON for machines. Decides nothing."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console as Terminal
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from pipeline.records import Summary, VideoOutcome
+from pipeline.report import summary_to_json
+from pipeline.timeline import ns_to_seconds, timecode
+
+
+class Console:
+    """One run's output. Progress goes to standard error, so that standard output can be piped."""
+
+    def __init__(self, *, verbose: bool, quiet: bool) -> None:
+        self._terminal = Terminal(stderr=True, quiet=quiet, soft_wrap=True, highlight=False)
+        self._verbose = verbose
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeRemainingColumn(),
+            console=self._terminal,
+            transient=True,
+            disable=not self._terminal.is_terminal or quiet,
+        )
+        self._began = time.monotonic()
+        self._count = 0
+        self._total: TaskID | None = None
+        self._stage: tuple[str, str] | None = None
+        self._stage_bar: TaskID | None = None
+
+    def __enter__(self) -> Console:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def begin(self, videos: int, ignored: int) -> None:
+        self._count = videos
+        self._total = self._bars.add_task("all videos", total=max(videos, 1))
+        beside = f" ({ignored} other files ignored)" if ignored else ""
+        if videos:
+            self._say(f"{videos} videos{beside}")
+        else:
+            self._say(f"warning: no videos found{beside}; nothing to do")
+
+    def watch(self, video: str, stage: str, share: float) -> None:
+        if (video, stage) != self._stage:
+            self._stage = video, stage
+            if self._stage_bar is not None:
+                self._bars.remove_task(self._stage_bar)
+            self._stage_bar = self._bars.add_task(f"{stage} {escape(video)}", total=1.0)
+            if self._verbose:
+                self._say(f"{stage} {video}")
+        if self._stage_bar is not None:
+            self._bars.update(self._stage_bar, completed=share)
+
+    def outcome(self, outcome: VideoOutcome) -> None:
+        if self._total is not None:
+            self._bars.advance(self._total)
+        if outcome.error is not None:
+            self._say(f"failed  {outcome.error}")
+            return
+        length = timecode(outcome.duration_ns or 0)
+        about = ", ".join(outcome.tags[:3]) or "no tags"
+        self._say(f"done    {outcome.path.name}  {length}  {outcome.segments} moments, {outcome.clips} clips; {about}")
+
+    def end(self, summary: Summary, out: Path, *, as_json: bool) -> None:
+        if as_json:
+            sys.stdout.write(json.dumps(summary_to_json(summary, out), indent=1, ensure_ascii=False) + "\n")
+            return
+        if summary.videos:
+            self._say(f"page    {out / 'index.html'}")
+        self._say(self._last_line(summary))
+
+    def _last_line(self, summary: Summary) -> str:
+        wall_s = time.monotonic() - self._began
+        video_s = sum(ns_to_seconds(video.duration_ns or 0) for video in summary.videos)
+        peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        segments, clips = (sum(getattr(v, name) for v in summary.videos) for name in ("segments", "clips"))
+        return (
+            f"{summary.done} done, {summary.failed} failed; {segments} segments, {clips} clips verified; "
+            f"{video_s / wall_s:.1f} video seconds per second ({video_s:.0f} s in {wall_s:.1f} s), "
+            f"peak memory {peak_mib:.0f} MiB"
+        )
+
+    def _say(self, line: str) -> None:
+        self._terminal.print(line, markup=False)

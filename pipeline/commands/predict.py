@@ -1,0 +1,107 @@
+"""Labels and boxes of pictures and videos, one line each: for looking at a model, and for scoring it elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.infer import Inferred
+    from pipeline.run import OpenModel
+
+_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="IMAGE|DIR|VIDEO")
+    parser.add_argument("--jsonl", action="store_true", help='{"path","t_ns"?,"labels":[...],"boxes":[...]} a line')
+    parser.add_argument("--model", default="default", metavar="NAME|FILE")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--sample-hz", type=float, default=2.0, metavar="R", help="pictures per second of video")
+    parser.add_argument("--top", type=int, default=0, metavar="K", help="only the K best labels")
+
+
+def run(args: argparse.Namespace) -> int:
+    from models.predictor import open_predictor
+
+    from pipeline.config import InferConfig
+    from pipeline.errors import VideoError
+
+    settings = InferConfig()
+    model = open_predictor(args.model, args.device, settings.batch, settings.threads, settings.precision)
+    failures = 0
+    for path in _files(args.inputs):
+        try:
+            for line in _lines(path, model, args.sample_hz):
+                sys.stdout.write(_shown(line, args.top, as_json=args.jsonl) + "\n")
+        except VideoError as error:
+            failures += 1
+            sys.stderr.write(f"failed  {error}\n")
+    return 1 if failures else 0
+
+
+def _files(given: list[Path]) -> Iterator[Path]:
+    from pipeline.errors import UsageError
+    from pipeline.inputs import VIDEO_ENDINGS
+
+    for path in given:
+        if not path.exists():
+            raise UsageError(f"{path}: no such file or folder")
+        known = VIDEO_ENDINGS | set(_PICTURES)
+        inside = (p for p in sorted(path.rglob("*")) if p.is_file() and p.suffix.lower() in known)
+        yield from inside if path.is_dir() else [path]
+
+
+def _lines(path: Path, model: OpenModel, sample_hz: float) -> Iterator[dict[str, Any]]:
+    import numpy as np
+
+    from pipeline.decode import decode
+    from pipeline.infer import infer
+    from pipeline.media import read_picture
+    from pipeline.probe import probe
+    from pipeline.records import FrameBatch
+    from pipeline.sample import sample_times
+
+    if path.suffix.lower() in _PICTURES:
+        picture = read_picture(path, model.height_px, model.width_px)
+        batch = FrameBatch(picture[np.newaxis], np.zeros(1, np.int64))
+        yield from ({"path": str(path), **line} for line in _answers(infer([batch], model)))
+        return
+    video = probe(path)
+    times_ns = sample_times(video.span, sample_hz)
+    batches = (found.batch for found in decode(video, times_ns, model.height_px, model.width_px))
+    inferred = infer((batch for batch in batches if len(batch)), model)
+    for t_ns, line in zip(inferred.scores.pts_ns, _answers(inferred), strict=True):
+        yield {"path": str(path), "t_ns": int(t_ns), **line}
+
+
+def _answers(inferred: Inferred) -> Iterator[dict[str, Any]]:
+    names = inferred.scores.labels.names
+    boxes = {int(frame): index for index, frame in enumerate(inferred.boxes.frame)}
+    for sample, probs in enumerate(inferred.scores.probs):
+        order = sorted(range(len(names)), key=lambda column: -probs[column])
+        found = [boxes[sample]] if sample in boxes else []
+        yield {
+            "labels": [{"name": names[column], "score": round(float(probs[column]), 6)} for column in order],
+            "boxes": [
+                {
+                    "xyxy": [round(float(x), 5) for x in inferred.boxes.xyxy[index]],
+                    "score": round(float(inferred.boxes.score[index]), 6),
+                    "label": names[int(inferred.boxes.label[index])],
+                }
+                for index in found
+            ],
+        }
+
+
+def _shown(line: dict[str, Any], top: int, *, as_json: bool) -> str:
+    labels = line["labels"][: top or None]
+    if as_json:
+        return json.dumps({**line, "labels": labels}, ensure_ascii=False)
+    best = ", ".join(f"{label['name']} {label['score']:.2f}" for label in labels[: top or 3])
+    when = f" {line['t_ns'] / 1e9:.1f} s" if "t_ns" in line else ""
+    return f"{line['path']}{when}: {best}"

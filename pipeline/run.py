@@ -1,0 +1,303 @@
+"""The line: a video in, its predictions, moments and report out; a directory of them, each on its own.
+
+    probe -> decode -> signals, infer -> predictions | aggregate -> tags -> select -> export -> report, page
+
+Left of the bar pictures are looked at (`predict`); right of it only small, stored records (`publish`), except that
+clips are cut from the source. Knows no networks: a model is handed in, opened when the first stale video needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from pipeline import export, infer, page, results, signals
+from pipeline.config import Config, digest_of
+from pipeline.decode import Decoded, decode
+from pipeline.errors import ChangedWhileRead, UnreadableVideo, VideoError
+from pipeline.inputs import SUMMARY, Input, Inputs
+from pipeline.media import refuse_special_files
+from pipeline.names import video_folder_name
+from pipeline.probe import fingerprint, probe
+from pipeline.records import (
+    DecodeFacts,
+    FrameBatch,
+    ModelFacts,
+    Predictions,
+    Report,
+    Summary,
+    Video,
+    VideoOutcome,
+    path_from,
+)
+from pipeline.report import summary_to_json
+from pipeline.sample import sample_times
+from pipeline.signals import PictureMeter, measure_loudness
+from pipeline.store import (
+    Fingerprints,
+    State,
+    clean_leftovers,
+    file_facts,
+    load_state,
+    locked,
+    save_predictions,
+    save_state,
+    stored_key,
+    write_json,
+    write_tables,
+    write_text,
+)
+
+DECODE_VERSION = 1
+_DAMAGED_SHARE = 0.5  # above this share of damaged pictures nothing that is found can be trusted
+
+
+class OpenModel(infer.Model, Protocol):
+    """A network that is ready, and the size of the pictures it wants."""
+
+    @property
+    def height_px(self) -> int: ...
+    @property
+    def width_px(self) -> int: ...
+
+
+class Watch(Protocol):
+    """Told how far a stage of a video is; `share` in [0, 1]."""
+
+    def __call__(self, video: str, stage: str, share: float) -> None: ...
+
+
+def unwatched(video: str, stage: str, share: float) -> None:
+    """Nobody looks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What all videos of a run share. `open_model` is called only when a video has to be looked at."""
+
+    out: Path
+    config: Config
+    model: ModelFacts
+    open_model: Callable[[], OpenModel]
+    clips: bool = True
+    force: bool = False
+    watch: Watch = unwatched
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One input and its folder in the output."""
+
+    input: Input
+    video_id: str
+    folder: Path
+
+
+def analyze(video: Video, model: OpenModel, config: Config, watch: Watch = unwatched) -> Predictions:
+    """Look at the whole video once: sampled pictures through the network, picture signals, loudness beside it."""
+    times_ns = sample_times(video.span, config.decode.sample_hz)
+    threads = config.decode.threads or len(os.sched_getaffinity(0))
+    meter = PictureMeter()
+    facts: list[DecodeFacts] = []
+    with ThreadPoolExecutor(1) as aside:
+        loudness = aside.submit(measure_loudness, video, config.export.audio_track)
+        pictures = decode(video, times_ns, model.height_px, model.width_px, threads=threads)
+        inferred = infer.infer(_watched(pictures, meter, facts, video, watch), model)
+        pts_ns = inferred.scores.pts_ns
+        if not len(pts_ns):
+            raise UnreadableVideo(f"{video.path.name}: no picture could be decoded. Copy it from the source again")
+        measured = signals.signals(meter, loudness.result(), pts_ns, video.span.end_ns)
+    return Predictions(
+        span=video.span,
+        scores=inferred.scores,
+        boxes=inferred.boxes,
+        signals=measured,
+        decode=_total(facts),
+        features=inferred.features,
+    )
+
+
+def _watched(
+    pictures: Iterable[Decoded], meter: PictureMeter, facts: list[DecodeFacts], video: Video, watch: Watch
+) -> Iterator[FrameBatch]:
+    """Hand the batches on; on the way the meter sees every picture, and the facts are kept."""
+    for decoded in pictures:
+        meter.add(decoded.batch)
+        facts.append(decoded.facts)
+        if len(decoded.batch):
+            watch(video.path.name, "looking", int(decoded.batch.pts_ns[-1]) / video.span.end_ns)
+            yield decoded.batch
+
+
+def _total(facts: Sequence[DecodeFacts]) -> DecodeFacts:
+    return DecodeFacts(
+        frames=sum(part.frames for part in facts),
+        corrupt=sum(part.corrupt for part in facts),
+        samples=sum(part.samples for part in facts),
+        covered_ns=max(part.covered_ns for part in facts),
+    )
+
+
+def predict_key(video_id: str, work: Work) -> str:
+    """All that predictions depend on: content, settings, network, and the versions of the stages."""
+    versions = (DECODE_VERSION, signals.VERSION, infer.VERSION)
+    settings = work.config.digest("decode", "infer"), work.config.export.audio_track
+    return digest_of([video_id, work.model.version, settings, versions])
+
+
+def publish_key(folder: Path, config: Config, model: ModelFacts) -> str:
+    """All that results depend on; the predictions that stand, not those that the settings would give."""
+    versions = (results.VERSION, export.VERSION)
+    return digest_of([stored_key(folder), config.digest(), model.calibrated, versions])
+
+
+def publish_stage(*, clips: bool) -> str:
+    return "publish" if clips else "publish without clips"
+
+
+def predict(job: Job, work: Work) -> None:
+    """Make sure that the stored predictions are those of this file, network and settings. Raises VideoError."""
+    key = predict_key(job.video_id, work)
+    if not work.force and stored_key(job.folder) == key:
+        return
+    began = time.monotonic()
+    before = file_facts(job.input.path)
+    video = probe(job.input.path, work.config.decode)
+    predictions = analyze(video, work.open_model(), work.config, work.watch)
+    _refuse_damaged(video, predictions.decode)
+    if file_facts(job.input.path) != before or video.video_id != job.video_id:
+        raise ChangedWhileRead(f"{video.path.name}: the file changed while it was read. Run again when it is complete")
+    save_predictions(job.folder, predictions, key)
+    save_state(job.folder, _state(job, work).done("predict", key, time.monotonic() - began))
+
+
+def _refuse_damaged(video: Video, facts: DecodeFacts) -> None:
+    if facts.corrupt > _DAMAGED_SHARE * facts.frames:
+        raise UnreadableVideo(
+            f"{video.path.name}: {facts.corrupt} of {facts.frames} decoded pictures are damaged; the stream is "
+            "encrypted or broken. Decrypt it, or copy it from the source again"
+        )
+
+
+def publish(job: Job, work: Work) -> VideoOutcome:
+    """Segments, tags, clips, report and page from the stored predictions. Does nothing where all of it stands."""
+    key = publish_key(job.folder, work.config, work.model)
+    stage = publish_stage(clips=work.clips)
+    state = _state(job, work)
+    standing = results.standing_report(job.folder)
+    if standing and not work.force and (state.is_done(stage, key) or state.is_done("publish", key)):
+        return outcome_of(standing, job.folder, work.out)
+    began = time.monotonic()
+    video = probe(job.input.path, work.config.decode)
+    seconds = state.stages["predict"].seconds if "predict" in state.stages else 0.0
+    report = results.write_results(video, job.folder, _making(job, work), seconds)
+    save_state(job.folder, state.done(stage, key, time.monotonic() - began))
+    return outcome_of(report, job.folder, work.out)
+
+
+def _making(job: Job, work: Work) -> results.Making:
+    return results.Making(
+        config=work.config,
+        model=work.model,
+        clips=work.clips,
+        afresh=work.force,
+        on_clip=lambda share: work.watch(job.input.path.name, "cutting", share),
+    )
+
+
+def process(job: Job, work: Work) -> VideoOutcome:
+    """One video from file to report. A file that cannot be done is an outcome, not an exception."""
+    try:
+        predict(job, work)
+        return publish(job, work)
+    except VideoError as error:
+        return failed(job, work, error)
+
+
+def failed(job: Job, work: Work, error: VideoError) -> VideoOutcome:
+    """Record why this video could not be done; what stood before still stands."""
+    state = _state(job, work)
+    stage = "publish" if state.is_done("predict", predict_key(job.video_id, work)) else "predict"
+    save_state(job.folder, state.failed(stage, "", str(error)))
+    folder = job.folder.relative_to(work.out).as_posix()
+    return VideoOutcome(path=job.input.path, video_id=job.video_id, dir=folder, error=str(error))
+
+
+def process_directory(
+    inputs: Inputs, work: Work, *, wait: bool = False, on_outcome: Callable[[VideoOutcome], None] = lambda outcome: None
+) -> Summary:
+    """Every input, one after the other; then summary.json, the tables and index.html. Raises DirectoryLocked."""
+    with locked(work.out, wait=wait):
+        clean_leftovers(work.out)
+        fingerprints = Fingerprints(work.out)
+        outcomes: list[VideoOutcome] = []
+        for input_ in inputs.files:
+            outcomes.append(_one(input_, work, fingerprints))
+            on_outcome(outcomes[-1])
+        fingerprints.save()
+        summary = Summary(
+            model=work.model,
+            config_digest=work.config.digest(),
+            videos=tuple(outcomes),
+            ignored=inputs.ignored,
+        )
+        write_summary(summary, work.out)
+        return summary
+
+
+def _one(input_: Input, work: Work, fingerprints: Fingerprints) -> VideoOutcome:
+    try:
+        return process(job_of(input_, work, fingerprints), work)
+    except VideoError as error:  # so broken that it has no fingerprint, and therefore no folder
+        return VideoOutcome(path=input_.path, video_id=None, dir=None, error=str(error))
+
+
+def job_of(input_: Input, work: Work, fingerprints: Fingerprints) -> Job:
+    """Where this input's results go. Raises UnreadableVideo for what is not a regular file with content."""
+    refuse_special_files(input_.path)
+    video_id = fingerprints.get(input_.path, fingerprint)
+    name = video_folder_name(input_.path.stem, video_id, input_.relative)
+    return Job(input_, video_id, work.out / "videos" / name)
+
+
+def write_summary(summary: Summary, out: Path) -> None:
+    """The three views of a whole run: for machines, for tables, for people."""
+    reports = []
+    for video in summary.videos:
+        report = results.standing_report(out / video.dir) if video.dir and video.error is None else None
+        if report is not None and video.dir is not None:
+            reports.append((video.dir, report))
+    write_tables(out, reports)
+    write_json(out / SUMMARY, summary_to_json(summary, out))
+    write_text(out / "index.html", page.render_index(summary))
+
+
+def _state(job: Job, work: Work) -> State:
+    """The folder's record, made out to this input, network and configuration."""
+    return replace(
+        load_state(job.folder),
+        input=path_from(job.folder, job.input.path),
+        video_id=job.video_id,
+        model_version=work.model.version,
+        config_digest=work.config.digest(),
+    )
+
+
+def outcome_of(report: Report, folder: Path, out: Path) -> VideoOutcome:
+    thumbs = [path for path in export.thumb_paths(report.segments) if (folder / path).is_file()]
+    name = folder.relative_to(out).as_posix()
+    return VideoOutcome(
+        path=report.video.path,
+        video_id=report.video.video_id,
+        dir=name,
+        segments=len(report.segments),
+        clips=len(report.clips),
+        duration_ns=report.video.span.duration_ns,
+        tags=tuple(tag.name for tag in report.tags),
+        thumb=f"{name}/{thumbs[0]}" if thumbs else None,
+    )
