@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from math import floor
 from pathlib import Path
 from shlex import quote
@@ -19,6 +20,8 @@ from shlex import quote
 import imageio_ffmpeg
 import numpy as np
 import numpy.typing as npt
+
+from tests.paff import write_paff
 
 FRAME_RATE = 25
 WIDTH_PX, HEIGHT_PX = 160, 96
@@ -60,12 +63,14 @@ EVERY_FRAME = shown(range(COUNT))
 class Recipe:
     """`ffmpeg ARGS OUT`. In ARGS, {source} is the source above, lossless, and {base} the file of the recipe `base`.
 
-    With `damage`, the bytes that ffmpeg wrote are changed afterwards. `display` is None where damage decides it.
+    With `damage`, the bytes that ffmpeg wrote are changed afterwards. `display` is None where damage decides it. A file
+    that ffmpeg cannot make is written by `writer`.
     """
 
-    args: str
+    args: str = ""
     base: str = ""
     damage: Callable[[bytes], bytes] | None = None
+    writer: Callable[[Path], None] | None = None
     display: Shown | None = field(default=EVERY_FRAME, kw_only=True)
 
 
@@ -137,6 +142,8 @@ RECIPES: dict[str, Recipe] = {
     "h264_intra_refresh.ts": Recipe(x264("keyint=30:intra-refresh=1:bframes=2")),
     "h264_interlaced.ts": Recipe(x264(f"{BFRAMES}:tff=1", "-flags +ilme+ildct")),
     "h264_interlaced_open_gop.ts": Recipe(x264(f"{OPEN_GOP}:tff=1", "-flags +ilme+ildct")),
+    "h264_interlaced_paff.ts": Recipe(writer=partial(write_paff, frames=COUNT)),  # two packets per frame
+    "h264_interlaced_paff.mkv": Recipe(copied(""), base="h264_interlaced_paff.ts"),
     "h264_one_gop.mp4": Recipe(
         "-i {source} -c:v libx264 -preset ultrafast -x264-params keyint=infinite:bframes=3:threads=1",
         display=shown(range(SOURCE_FRAMES)),
@@ -249,6 +256,9 @@ def make(name: str, folder: Path) -> Path:
     if not path.exists():
         recipe = RECIPES[name]
         base = make(recipe.base, folder) if recipe.base else path
+        if recipe.writer:
+            recipe.writer(path)
+            return path
         ffmpeg(recipe.args.format(source=quote(str(_source(folder))), base=quote(str(base))), path)
         if recipe.damage:
             path.write_bytes(recipe.damage(path.read_bytes()))

@@ -115,13 +115,6 @@ def test_every_displayed_frame_can_be_had(case: Callable[[str], Case], name: str
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_the_last_instant_shows_the_last_frame(case: Callable[[str], Case], name: str) -> None:
-    video, full = case(name).video, case(name).full
-    last_ns = video.span.end_ns - 1
-    assert union(decoded(video, [last_ns])).pts_ns.tolist() == [full.time_ns(len(full.pts) - 1)]
-
-
-@pytest.mark.parametrize("name", WHOLE)
 def test_single_frames_by_seeking_are_those_of_decode(case: Callable[[str], Case], name: str) -> None:
     video = case(name).video
     times_ns = [int(share * video.span.end_ns) for share in (0, 0.31, 0.34, 0.5, 0.87, 0.99)]
