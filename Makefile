@@ -1,0 +1,80 @@
+# Matchcut: `make help` lists what there is. Everything is set up on first use, into .venv.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SHELL := /bin/bash
+
+# The names `pipeline`, `models` and `flows` are common: nothing in the working directory may stand in for ours.
+export PYTHONSAFEPATH := 1
+# Compiled once: half the start-up time of every command.
+export UV_COMPILE_BYTECODE := 1
+unexport PYTHONDONTWRITEBYTECODE
+# Paths reach the commands through the environment, so that no character in them means anything to make or the shell.
+export IN OUT DATA
+OUT ?= out
+EVERY ?= 60
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo run flow serve train test check bench test-gpu bench-gpu clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv with everything in it (TORCH_INDEX=URL takes torch and torchvision from there)
+
+$(READY): pyproject.toml constraints.txt
+	@set -e; \
+	if command -v uv >/dev/null; then \
+		test -x $(BIN)/python || uv venv --quiet --python $(PYTHON) $(VENV); \
+		install="uv pip install --quiet --python $(BIN)/python"; \
+	else \
+		test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
+		install="$(BIN)/python -m pip install --quiet --disable-pip-version-check"; \
+	fi; \
+	echo "installing into $(VENV) (torch is large: a few minutes on first use)"; \
+	if [ -n "$(TORCH_INDEX)" ]; then $$install --index-url "$(TORCH_INDEX)" torch torchvision; fi; \
+	$$install $(if $(TORCH_INDEX),,--constraint constraints.txt) --editable ".[dev]"
+	@touch $(READY)
+
+demo: $(READY) ## real footage: learn an event, find it in a programme, check found against known
+	@PYTHONPATH="$(CURDIR)" $(BIN)/python -m benchmarks.demo
+
+run: $(READY) ## IN=videos OUT=out: the main job on a folder
+	@test -n "$$IN" || { echo 'usage: make run IN=videos [OUT=out]'; exit 2; }
+	@$(BIN)/matchcut run "$$IN" --out "$$OUT"
+
+flow: $(READY) ## IN=videos OUT=out: the same under Prefect, with an embedded server
+	@test -n "$$IN" || { echo 'usage: make flow IN=videos [OUT=out]'; exit 2; }
+	@$(BIN)/python -m flows.highlights "$$IN" --out "$$OUT"
+
+serve: $(READY) ## IN=videos OUT=out EVERY=60: watch a folder, on a schedule
+	@test -n "$$IN" || { echo 'usage: make serve IN=videos [OUT=out] [EVERY=60]'; exit 2; }
+	@$(BIN)/python -m flows.deployments --in "$$IN" --out "$$OUT" --every "$(EVERY)"
+
+train: $(READY) ## DATA=folder OUT=model.safetensors: learn labels of your own
+	@test -n "$$DATA" || { echo 'usage: make train DATA=folder OUT=model.safetensors'; exit 2; }
+	@$(BIN)/matchcut train "$$DATA" --out "$$OUT"
+
+test: $(READY) ## the tests, without those that need a GPU
+	@$(BIN)/python -m pytest -q -m "not gpu"
+
+check: $(READY) ## lint, format, types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(READY) ## every benchmark, each against its peers in one interleaved run
+	@for name in decode end_to_end memory export; do \
+		PYTHONPATH="$(CURDIR)" $(BIN)/python -m benchmarks.$$name || exit 1; \
+	done
+
+test-gpu: $(READY) ## the tests that need a GPU; fails where there is none
+	@MATCHCUT_REQUIRE_GPU=1 $(BIN)/python -m pytest -q -m gpu
+
+bench-gpu: $(READY) ## inference on the GPU; fails where there is none
+	@MATCHCUT_REQUIRE_GPU=1 PYTHONPATH="$(CURDIR)" $(BIN)/python -m benchmarks.gpu
+
+clean: ## remove what make made here, but no results
+	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
