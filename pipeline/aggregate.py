@@ -19,8 +19,6 @@ from pipeline.records import Predictions, Reason, Segment, Track
 from pipeline.steps import Ramp, Steps, Times, backdated, spans_above
 from pipeline.timeline import Span, seconds_to_ns
 
-_ROUNDING = 1e-6  # scores are float32: 0.7 as stored is a little less than 0.7
-
 # What a cause is called to the reader, and from which value on it is worth a sentence; any other is a label's score.
 _SENTENCES = {
     "loudness_rise_db": (1.0, "sound rose {:.0f} dB over its running median"),
@@ -55,25 +53,25 @@ def _segments(track: Track, predictions: Predictions, rule: LabelRule) -> list[S
     """One label's. `seen` are rows (start, peak, end) in the time of the samples that show them, `placed` in that of
     the video."""
     ramp = Steps.of(predictions, track.score).moving_average(seconds_to_ns(rule.smooth_s))
-    spans = _reaching(ramp, spans_above(ramp, rule.leave - _ROUNDING), rule.enter - _ROUNDING)
+    spans = _reaching(ramp, spans_above(ramp, rule.leave), rule.enter)
     if len(spans) == 0:
         return []
-    seen = _with_peaks(ramp, _bridged(spans, seconds_to_ns(rule.gap_s)))
-    seen = _shortened(_snapped(seen, predictions, rule), seconds_to_ns(rule.max_s))
-    placed = backdated(seen, predictions)
-    long = placed[:, 2] - placed[:, 0] >= max(1, seconds_to_ns(rule.min_s))
+    spans = _bridged(spans, seconds_to_ns(rule.gap_s))
+    best = [_best(ramp, start, end) for start, end in spans.tolist()]
+    seen = np.column_stack([spans[:, 0], np.array([peak for peak, _ in best]), spans[:, 1]])
+    placed = _shortened(backdated(_snapped(seen, predictions, rule), predictions), seconds_to_ns(rule.max_s))
+    long = np.flatnonzero(placed[:, 2] - placed[:, 0] >= max(1, seconds_to_ns(rule.min_s)))
     events = [Span(start, end) for start, _, end in placed[long].tolist()]
     clips = _with_handles(events, predictions.span, rule)
-    scores = [float(ramp.value[_corners(ramp, start, end)].max()) for start, _, end in seen[long].tolist()]
-    found = zip(seen[long].tolist(), scores, events, clips, strict=True)
-    return [_segment(track, predictions.scores.pts_ns, row, score, spans) for row, score, *spans in found]
+    found = zip(long, events, clips, strict=True)
+    return [_segment(track, predictions.scores.pts_ns, best[k], event, clip) for k, event, clip in found]
 
 
 def _reaching(ramp: Ramp, spans: Times, enter: float) -> Times:
     """The spans in which the ramp reaches `enter`. Corners tell: a straight line is highest at one of its ends."""
     before = np.append(0, np.cumsum(ramp.value >= enter))
-    first, last = np.searchsorted(ramp.t_ns, spans[:, 0], "left"), np.searchsorted(ramp.t_ns, spans[:, 1], "right")
-    return spans[before[last] > before[first]]
+    first, after = ramp.t_ns.searchsorted(spans[:, 0]), ramp.t_ns.searchsorted(spans[:, 1], side="right")
+    return spans[before[after] > before[first]]
 
 
 def _bridged(spans: Times, gap_ns: int) -> Times:
@@ -82,24 +80,15 @@ def _bridged(spans: Times, gap_ns: int) -> Times:
     return np.column_stack([spans[np.append(True, apart), 0], spans[np.append(apart, True), 1]])
 
 
-def _with_peaks(ramp: Ramp, spans: Times) -> Times:
-    """Rows (start, peak, end): the middle of the first stretch on which the ramp is at its highest."""
-    return np.array([(start, _peak(ramp, start, end), end) for start, end in spans.tolist()], np.int64)
-
-
-def _peak(ramp: Ramp, start_ns: int, end_ns: int) -> int:
-    inside = _corners(ramp, start_ns, end_ns)
-    t_ns, value = ramp.t_ns[inside], ramp.value[inside]
-    lower = value < value.max() - _ROUNDING
-    first = int(lower.argmin())
-    after = np.flatnonzero(lower[first:])
-    last = first + int(after[0]) - 1 if len(after) else len(lower) - 1
-    return int(t_ns[first] + t_ns[last]) // 2
-
-
-def _corners(ramp: Ramp, start_ns: int, end_ns: int) -> slice:
-    first, after = np.searchsorted(ramp.t_ns, start_ns, "left"), np.searchsorted(ramp.t_ns, end_ns, "right")
-    return slice(int(first), int(after))
+def _best(ramp: Ramp, start_ns: int, end_ns: int) -> tuple[int, float]:
+    """When and how high the ramp is at its highest: the middle of the first stretch that is."""
+    first, after = ramp.t_ns.searchsorted(start_ns), ramp.t_ns.searchsorted(end_ns, side="right")
+    t_ns, value = ramp.t_ns[first:after], ramp.value[first:after]
+    lower = value < value.max()
+    begin = int(lower.argmin())
+    later = np.flatnonzero(lower[begin:])
+    end = begin + int(later[0]) - 1 if len(later) else len(lower) - 1
+    return int(t_ns[begin] + t_ns[end]) // 2, float(value.max())
 
 
 def _snapped(seen: Times, predictions: Predictions, rule: LabelRule) -> Times:
@@ -126,15 +115,15 @@ def _nearest(cuts: Times, edges: Times, lowest: Times, highest: Times) -> Times:
     """Each edge moved to the cut nearest to it, the earlier of two, if that lies in `[lowest, highest]`."""
     far = np.iinfo(np.int64).max // 4
     fenced = np.concatenate([[-far], cuts, [far]])
-    after = np.searchsorted(fenced, edges)
+    after = fenced.searchsorted(edges)
     before_is_nearer = edges - fenced[after - 1] <= fenced[after] - edges
     nearest = np.where(before_is_nearer, fenced[after - 1], fenced[after])
     return np.where((lowest <= nearest) & (nearest <= highest), nearest, edges)
 
 
-def _shortened(seen: Times, max_ns: int) -> Times:
+def _shortened(placed: Times, max_ns: int) -> Times:
     """Events longer than `max_ns` keep that much, with the peak in its middle or as near as the event allows."""
-    start, peak, end = seen.T
+    start, peak, end = placed.T
     first = np.clip(peak - max_ns // 2, start, np.maximum(start, end - max_ns))
     return np.column_stack([first, peak, np.minimum(end, first + max_ns)])
 
@@ -153,18 +142,17 @@ def _with_handles(events: Sequence[Span], video: Span, rule: LabelRule) -> list[
     ]
 
 
-def _segment(track: Track, pts_ns: Times, seen: list[int], score: float, spans: list[Span]) -> Segment:
-    """`seen`: start, peak and end on the samples; `spans`: event and clip."""
-    start, peak, last = np.searchsorted(pts_ns, [seen[0], seen[1], seen[2] - 1], side="right") - 1
-    event, clip = spans
+def _segment(track: Track, pts_ns: Times, best: tuple[int, float], event: Span, clip: Span) -> Segment:
+    peak = int(pts_ns.searchsorted(best[0], side="right")) - 1
+    first, after = pts_ns.searchsorted([event.start_ns, event.end_ns])
     return Segment(
         span=clip,
         event=event,
         label=track.label,
-        score=min(1.0, score),
+        score=min(1.0, best[1]),
         score_kind=track.score_kind,
         peak_ns=min(max(int(pts_ns[peak]), event.start_ns), event.end_ns - 1),
-        reasons=_reasons(track, slice(start, last + 1)),
+        reasons=_reasons(track, slice(min(first, peak), max(after, peak + 1))),
     )
 
 

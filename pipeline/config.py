@@ -69,7 +69,7 @@ class LabelRule:
     smooth_s: float = 1.0  # width of the moving average; events much shorter than this are lost in it
     gap_s: float = 2.0  # events so close or closer are one
     snap_cut: float = 0.6  # an edge within smooth_s / 2 of a cut of this strength is put there; above 1: never
-    min_s: float = 0.75  # shorter events are dropped: one stray sample at 2 Hz
+    min_s: float = 0.8  # shorter events are dropped: one stray sample at 2 Hz, even at the video's end
     max_s: float = 60.0  # longer events are cut down around their peak
     pre_s: float = 6.0  # lead-in: the clip does not start at the roar after the goal
     post_s: float = 3.0  # tail

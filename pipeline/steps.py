@@ -41,10 +41,10 @@ class Steps:
 
     @classmethod
     def of(cls, predictions: Predictions, series: Array) -> Steps:
-        """The function of a series on the sample grid, (N,) with N >= 1."""
-        changes = np.append(True, series[1:] != series[:-1])
-        start_ns = predictions.scores.pts_ns[changes]
-        return cls(readonly(start_ns), readonly(series[changes].astype(np.float64)), _end_ns(predictions))
+        """The function of a series on the sample grid, (N,) with N >= 1. A float32 0.7 is 0.7, not 0.69999999."""
+        values = np.round(series.astype(np.float64), 6)
+        changes = np.append(True, values[1:] != values[:-1])
+        return cls(readonly(predictions.scores.pts_ns[changes]), readonly(values[changes]), _end_ns(predictions))
 
     def at(self, t_ns: Array) -> Values:
         """The value that holds at each time; before the first start, the first value."""
@@ -63,7 +63,8 @@ class Steps:
             return Ramp(np.repeat(np.append(self.start_ns, end), 2)[1:-1], np.repeat(self.value, 2))
         touched = np.concatenate([self.start_ns - half, self.start_ns + half, [first, end]])
         corners = np.unique(touched.clip(first, end))
-        return Ramp(corners, (self._area(corners + half) - self._area(corners - half)) / (2 * half))
+        mean = (self._area(corners + half) - self._area(corners - half)) / (2 * half)
+        return Ramp(corners, np.round(mean, 9))  # what is level is exactly level
 
     def mean(self, spans_ns: Times) -> float:
         """The mean over the time of all `spans_ns` (M, 2), M >= 1."""

@@ -4,8 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests import media
+
+settings.register_profile("matchcut", deadline=None)  # a shared machine stalls at times; that is no finding
+settings.load_profile("matchcut")
 
 
 @pytest.fixture(scope="session")
