@@ -61,7 +61,7 @@ def rows(costs: Mapping[str, list[Cost]], ways: Sequence[str]) -> Iterator[tuple
 def agreement(ours: Cost, theirs: Cost) -> float:
     """Share of pictures with the same best label; scalers differ, networks do not."""
     same = [a == b for a, b in zip(ours.answer["best"], theirs.answer["best"], strict=False)]
-    return sum(same) / len(same)
+    return float(sum(same) / len(same))
 
 
 def stages(costs: Sequence[Cost]) -> str:

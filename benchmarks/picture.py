@@ -70,7 +70,8 @@ class Shot:
 
 def clips_in(folder: Path) -> tuple[Path, ...]:
     """Every video below `folder`, sorted, so that a seed means the same clips everywhere. Raises DataError for none."""
-    clips = tuple(sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_ENDINGS))
+    seen = (path for path in folder.rglob("*") if not path.name.startswith("."))
+    clips = tuple(sorted(path for path in seen if path.suffix.lower() in VIDEO_ENDINGS))
     if not clips:
         raise DataError(f"{folder}: no video here ({' '.join(VIDEO_ENDINGS)}). Name a folder that holds clips")
     return clips
