@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -52,6 +53,7 @@ from pipeline.store import (
     write_tables,
     write_text,
 )
+from pipeline.timeline import Span
 
 DECODE_VERSION = 1
 _DAMAGED_SHARE = 0.5  # above this share of damaged pictures nothing that is found can be trusted
@@ -111,15 +113,21 @@ def analyze(video: Video, model: OpenModel, config: Config, watch: Watch = unwat
         pts_ns = inferred.scores.pts_ns
         if not len(pts_ns):
             raise UnreadableVideo(f"{video.path.name}: no picture could be decoded. Copy it from the source again")
-        measured = signals.signals(meter, loudness.result(), pts_ns, video.span.end_ns)
+        span = _seen(video, _total(facts), int(pts_ns[-1]))
+        measured = signals.signals(meter, loudness.result(), pts_ns, span.end_ns)
     return Predictions(
-        span=video.span,
+        span=span,
         scores=inferred.scores,
         boxes=inferred.boxes,
         signals=measured,
         decode=_total(facts),
         features=inferred.features,
     )
+
+
+def _seen(video: Video, facts: DecodeFacts, last_ns: int) -> Span:
+    """What there really was: a header may promise an hour where seconds follow, and nothing is found in a promise."""
+    return Span(0, min(max(facts.covered_ns, last_ns + 1), video.span.end_ns))
 
 
 def _watched(
@@ -186,18 +194,27 @@ def _refuse_damaged(video: Video, facts: DecodeFacts) -> None:
 
 def publish(job: Job, work: Work) -> VideoOutcome:
     """Segments, tags, clips, report and page from the stored predictions. Does nothing where all of it stands."""
+    standing = published(job, work)
+    if standing is not None:
+        return standing
     key = publish_key(job.folder, work.config, work.model)
-    stage = publish_stage(clips=work.clips)
     state = _state(job, work)
-    standing = results.standing_report(job.folder)
-    if standing and not work.force and (state.is_done(stage, key) or state.is_done("publish", key)):
-        return outcome_of(standing, job.folder, work.out)
     began = time.monotonic()
     video = probe(job.input.path, work.config.decode)
     seconds = state.stages["predict"].seconds if "predict" in state.stages else 0.0
     report = results.write_results(video, job.folder, _making(job, work), seconds)
-    save_state(job.folder, state.done(stage, key, time.monotonic() - began))
+    save_state(job.folder, state.done(publish_stage(clips=work.clips), key, time.monotonic() - began))
     return outcome_of(report, job.folder, work.out)
+
+
+def published(job: Job, work: Work) -> VideoOutcome | None:
+    """The outcome of a video whose results all stand, those of the predictions that are stored; else None."""
+    report = results.standing_report(job.folder)
+    if report is None or work.force:
+        return None
+    key, state = publish_key(job.folder, work.config, work.model), load_state(job.folder)
+    done = state.is_done(publish_stage(clips=work.clips), key) or state.is_done("publish", key)
+    return outcome_of(report, job.folder, work.out) if done else None
 
 
 def _making(job: Job, work: Work) -> results.Making:
@@ -210,51 +227,63 @@ def _making(job: Job, work: Work) -> results.Making:
     )
 
 
-def process(job: Job, work: Work) -> VideoOutcome:
+def process(input_: Input, work: Work, fingerprints: Fingerprints) -> VideoOutcome:
     """One video from file to report. A file that cannot be done is an outcome, not an exception."""
     try:
+        job = job_of(input_, work, fingerprints)
         predict(job, work)
         return publish(job, work)
     except VideoError as error:
-        return failed(job, work, error)
+        return failed(input_, work, fingerprints, error)
 
 
-def failed(job: Job, work: Work, error: VideoError) -> VideoOutcome:
+def failed(input_: Input, work: Work, fingerprints: Fingerprints, error: VideoError) -> VideoOutcome:
     """Record why this video could not be done; what stood before still stands."""
-    state = _state(job, work)
-    stage = "publish" if state.is_done("predict", predict_key(job.video_id, work)) else "predict"
-    save_state(job.folder, state.failed(stage, "", str(error)))
+    try:
+        job = job_of(input_, work, fingerprints)
+    except VideoError:  # so broken that it has no fingerprint, and therefore no folder
+        return VideoOutcome(path=input_.path, video_id=None, dir=None, error=str(error))
+    state, key, stage = _state(job, work), predict_key(job.video_id, work), "predict"
+    if state.is_done(stage, key):
+        key, stage = publish_key(job.folder, work.config, work.model), "publish"
+    lasting = isinstance(error, UnreadableVideo)  # the same content will meet it again
+    save_state(job.folder, state.failed(stage, key if lasting else "", str(error)))
     folder = job.folder.relative_to(work.out).as_posix()
-    return VideoOutcome(path=job.input.path, video_id=job.video_id, dir=folder, error=str(error))
+    return VideoOutcome(path=input_.path, video_id=job.video_id, dir=folder, error=str(error))
 
 
 def process_directory(
     inputs: Inputs, work: Work, *, wait: bool = False, on_outcome: Callable[[VideoOutcome], None] = lambda outcome: None
 ) -> Summary:
     """Every input, one after the other; then summary.json, the tables and index.html. Raises DirectoryLocked."""
+    with writing(work, wait=wait) as fingerprints:
+        outcomes: list[VideoOutcome] = []
+        for input_ in inputs.files:
+            outcomes.append(process(input_, work, fingerprints))
+            on_outcome(outcomes[-1])
+        return summarise(inputs, outcomes, work)
+
+
+@contextmanager
+def writing(work: Work, *, wait: bool = False) -> Iterator[Fingerprints]:
+    """The output folder for one run: locked, without leftovers; known fingerprints are kept. Raises DirectoryLocked."""
     with locked(work.out, wait=wait):
         clean_leftovers(work.out)
         fingerprints = Fingerprints(work.out)
-        outcomes: list[VideoOutcome] = []
-        for input_ in inputs.files:
-            outcomes.append(_one(input_, work, fingerprints))
-            on_outcome(outcomes[-1])
+        yield fingerprints
         fingerprints.save()
-        summary = Summary(
-            model=work.model,
-            config_digest=work.config.digest(),
-            videos=tuple(outcomes),
-            ignored=inputs.ignored,
-        )
-        write_summary(summary, work.out)
-        return summary
 
 
-def _one(input_: Input, work: Work, fingerprints: Fingerprints) -> VideoOutcome:
-    try:
-        return process(job_of(input_, work, fingerprints), work)
-    except VideoError as error:  # so broken that it has no fingerprint, and therefore no folder
-        return VideoOutcome(path=input_.path, video_id=None, dir=None, error=str(error))
+def summarise(inputs: Inputs, outcomes: Sequence[VideoOutcome], work: Work) -> Summary:
+    """The whole run as a record, written as summary.json, the tables and index.html."""
+    summary = Summary(
+        model=work.model,
+        config_digest=work.config.digest(),
+        videos=tuple(outcomes),
+        ignored=inputs.ignored,
+    )
+    write_summary(summary, work.out)
+    return summary
 
 
 def job_of(input_: Input, work: Work, fingerprints: Fingerprints) -> Job:
