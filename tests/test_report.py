@@ -178,7 +178,12 @@ def reports(draw: st.DrawFn) -> Report:
     labels = draw(st.lists(TEXTS, unique=True, max_size=4))
     return Report(
         video=draw(videos()),
-        model=ModelFacts(name=draw(TEXTS), version=draw(TEXTS), labels=Labels(tuple(labels[:2]), tuple(labels[2:]))),
+        model=ModelFacts(
+            name=draw(TEXTS),
+            version=draw(TEXTS),
+            labels=Labels(tuple(labels[:2]), tuple(labels[2:])),
+            calibrated=draw(st.booleans()),
+        ),
         config_digest=draw(TEXTS),
         segments=tuple(moments),
         tags=tuple(draw(st.lists(tags, max_size=2))),
