@@ -1,0 +1,62 @@
+"""A network in one file that cannot run code: tensors and JSON, verified when loaded."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from models.network import Network
+from models.spec import CheckpointInfo, read_info, to_metadata
+from pipeline.errors import CheckpointError
+
+
+def save(network: Network, info: CheckpointInfo, path: Path, *, half: bool = True) -> CheckpointInfo:
+    """Write the network whole or not at all; answers the info with its version.
+
+    `half` stores weights as float16: half the size, and what `load` gives is float32 with exactly those values.
+    """
+    assert network.spec == info.spec
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    state = {name: _stored(tensor, half) for name, tensor in network.state_dict().items()}
+    try:
+        save_file(state, temporary, metadata=to_metadata(info))
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return read_info(path)
+
+
+def _stored(tensor: torch.Tensor, half: bool) -> torch.Tensor:
+    """Variances of BatchNorm may lie below float16's range: what does not survive the rounding stays float32."""
+    tensor = tensor.detach().cpu().contiguous()
+    if not (half and tensor.is_floating_point()):
+        return tensor
+    rounded = tensor.half()
+    survives = torch.allclose(rounded.float(), tensor, rtol=1e-3, atol=1e-7)
+    return rounded if survives else tensor
+
+
+def load(path: Path) -> tuple[Network, CheckpointInfo]:
+    """The network in eval mode, float32, on the CPU. Raises CheckpointError naming what is wrong and the repair."""
+    info = read_info(path)
+    network = Network(info.spec)
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path.name}: cannot be read ({error}). Copy it again, or train") from error
+    state = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise CheckpointError(f"{path.name}: its tensors are not those of its network. {first} Train again") from error
+    if not all(bool(tensor.isfinite().all()) for tensor in state.values()):
+        raise CheckpointError(f"{path.name}: holds values that are no numbers; its training diverged. Train again")
+    return network.eval(), info

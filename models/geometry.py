@@ -1,0 +1,55 @@
+"""Boxes as fractions of the displayed picture: two notations, overlap, clipping, crops. Pure arithmetic.
+
+`xyxy` is left, top, right, bottom; `xywh` is left, top, width, height (the corner, not the centre). Every function takes
+arrays (..., 4) and keeps their leading dimensions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating]
+
+MIN_SIDE = 1e-3  # a box never collapses: x0 < x1 and y0 < y1 hold in float32 after clipping
+
+
+def to_xyxy(xywh: Floats) -> Floats:
+    """Corners of boxes given by corner and size."""
+    return np.concatenate([xywh[..., :2], xywh[..., :2] + xywh[..., 2:]], axis=-1)
+
+
+def to_xywh(xyxy: Floats) -> Floats:
+    """Corner and size of boxes given by two corners."""
+    return np.concatenate([xyxy[..., :2], xyxy[..., 2:] - xyxy[..., :2]], axis=-1)
+
+
+def clip(xyxy: Floats) -> Floats:
+    """The part inside the picture, at least MIN_SIDE wide and high; a box wholly outside becomes a sliver at the edge."""
+    low = np.clip(xyxy[..., :2], 0.0, 1.0 - MIN_SIDE)
+    high = np.clip(xyxy[..., 2:], low + MIN_SIDE, 1.0)
+    return np.concatenate([low, high], axis=-1).astype(xyxy.dtype)
+
+
+def iou(a: Floats, b: Floats) -> Floats:
+    """Intersection over union, (...), broadcast over leading dimensions; 0 where both boxes are empty."""
+    inside = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0.0, None).prod(axis=-1)
+    union = area(a) + area(b) - inside
+    return np.divide(inside, union, out=np.zeros_like(union), where=union > 0)
+
+
+def area(xyxy: Floats) -> Floats:
+    """Share of the picture, (...); 0 for a box turned inside out."""
+    return np.asarray(np.clip(xyxy[..., 2:] - xyxy[..., :2], 0.0, None).prod(axis=-1))
+
+
+def within(xyxy: Floats, crop_xyxy: Floats) -> Floats:
+    """The same boxes as fractions of a crop of the picture, not clipped."""
+    origin = np.concatenate([crop_xyxy[..., :2]] * 2, axis=-1)
+    size = np.concatenate([crop_xyxy[..., 2:] - crop_xyxy[..., :2]] * 2, axis=-1)
+    return (xyxy - origin) / size
+
+
+def mirrored(xyxy: Floats) -> Floats:
+    """The boxes in the picture seen in a mirror (left and right exchanged)."""
+    return np.stack([1 - xyxy[..., 2], xyxy[..., 1], 1 - xyxy[..., 0], xyxy[..., 3]], axis=-1)

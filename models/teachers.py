@@ -1,0 +1,110 @@
+"""What two larger networks say of a picture: targets from which a small one learns. Used only to make the default.
+
+MobileNetV2 (Apache-2.0) gives pooled features of crops; YOLOX-nano (Apache-2.0) gives the main subject's box. Neither is
+needed to use a checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.fx.experimental.optimization import fuse
+from torch.nn import functional
+from torchvision import models
+
+Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+Detector = Callable[[Floats], Floats]  # (1, 3, 416, 416) BGR 0-255 -> (1, 3549, 85) raw
+
+FEATURE_PX = 160
+FEATURES = 1280
+_DETECTOR_PX = 416
+_MIN_SCORE = 0.3
+_MEAN = (0.485, 0.456, 0.406)
+_STD = (0.229, 0.224, 0.225)
+
+
+class SamePadded(nn.Module):
+    """A stride-2 convolution padded right and below only, as the weights were trained."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.conv = conv
+        conv.padding = (0, 0)
+
+    def forward(self, x_BDHW: Tensor) -> Tensor:
+        out: Tensor = self.conv(functional.pad(x_BDHW, (0, 1, 0, 1)))
+        return out
+
+
+def feature_teacher(weights: Path) -> Callable[[Pixels], Floats]:
+    """A function from uint8 (B, H, W, 3) to pooled MobileNetV2 features (B, 1280), at FEATURE_PX."""
+    network = models.mobilenet_v2(weights=None)
+    network.load_state_dict({k: v.float() for k, v in torch.load(weights, weights_only=True).items()})
+    network.eval()
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.Conv2d) and child.stride == (2, 2):
+                setattr(parent, name, SamePadded(child))
+    trunk = fuse(network.features).to(memory_format=torch.channels_last)
+    mean, std = torch.tensor(_MEAN).view(3, 1, 1), torch.tensor(_STD).view(3, 1, 1)
+
+    def features(pixels: Pixels) -> Floats:
+        x_BDHW = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+        size = (FEATURE_PX, FEATURE_PX)
+        x_BDHW = functional.interpolate(x_BDHW, size, mode="bilinear", antialias=True, align_corners=False)
+        with torch.inference_mode():
+            out = trunk(((x_BDHW - mean) / std).contiguous(memory_format=torch.channels_last)).mean((2, 3))
+        return np.asarray(out.numpy(), np.float32)
+
+    return features
+
+
+def onnx_detector(path: Path) -> Detector:
+    """The detector as a plain function. Needs onnxruntime, which is not a dependency of Matchcut."""
+    import onnxruntime  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 2
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda picture: np.asarray(session.run(None, {name: picture})[0], np.float32)
+
+
+def main_subject(pixels: Pixels, aspect: float, detector: Detector) -> Floats:
+    """The box xyxy (4,) of the picture's main subject: the detection of the greatest score * sqrt(area); NaN if none.
+
+    `pixels` (H, W, 3) RGB may be squashed; `aspect` is the displayed width by height, which the detector expects.
+    """
+    scale = _DETECTOR_PX / max(aspect, 1.0)
+    width, height = round(scale * aspect), round(scale)
+    canvas = np.full((_DETECTOR_PX, _DETECTOR_PX, 3), 114, np.uint8)
+    canvas[:height, :width] = cv2.resize(pixels[..., ::-1], (width, height), interpolation=cv2.INTER_LINEAR)
+    raw = detector(canvas.astype(np.float32).transpose(2, 0, 1)[None])[0]
+    boxes, scores = _decoded(raw)
+    boxes = np.clip(boxes / np.array([width, height, width, height], np.float32), 0, 1)
+    sides = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None)
+    prominence = scores * np.sqrt(sides.prod(axis=1)) * (scores >= _MIN_SCORE)
+    best = int(prominence.argmax())
+    return boxes[best] if prominence[best] > 0 else np.full(4, np.nan, np.float32)
+
+
+def _decoded(raw: Floats) -> tuple[Floats, Floats]:
+    """YOLOX's raw rows (3549, 85) as boxes xyxy in pixels and scores: offsets from cells of strides 8, 16 and 32."""
+    cells, strides = [], []
+    for stride in (8, 16, 32):
+        side = _DETECTOR_PX // stride
+        y, x = np.mgrid[:side, :side]
+        cells.append(np.stack([x, y], axis=-1).reshape(-1, 2))
+        strides.append(np.full((side * side, 1), stride))
+    stride_column = np.concatenate(strides).astype(np.float32)
+    centre = (raw[:, :2] + np.concatenate(cells)) * stride_column
+    size = np.exp(raw[:, 2:4]) * stride_column
+    scores = raw[:, 4] * raw[:, 5:].max(axis=1)
+    return np.concatenate([centre - size / 2, centre + size / 2], axis=1).astype(np.float32), scores
