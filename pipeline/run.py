@@ -247,7 +247,7 @@ def failed(input_: Input, work: Work, fingerprints: Fingerprints, error: VideoEr
     if state.is_done(stage, key):
         key, stage = publish_key(job.folder, work.config, work.model), "publish"
     lasting = isinstance(error, UnreadableVideo)  # the same content will meet it again
-    save_state(job.folder, state.failed(stage, key if lasting else "", str(error)))
+    save_state(job.folder, state.failed(stage, error=str(error), key=key if lasting else ""))
     folder = job.folder.relative_to(work.out).as_posix()
     return VideoOutcome(path=input_.path, video_id=job.video_id, dir=folder, error=str(error))
 
