@@ -138,3 +138,11 @@ def test_thread_counts_change_no_digest_because_they_change_no_result() -> None:
 @given(st.dictionaries(st.text(max_size=5), JSON_VALUES, max_size=5))
 def test_a_digest_does_not_depend_on_the_order_of_keys(value: dict[str, Any]) -> None:
     assert digest_of(value) == digest_of(dict(reversed(value.items())))
+
+
+def test_the_documented_configuration_names_every_setting_with_its_default() -> None:
+    documented = Path(__file__).parent.parent / "docs" / "config.toml"
+    assert load_config(documented) == Config()
+    text = documented.read_text(encoding="utf-8")
+    settings = [setting.name for section in SECTIONS for setting in fields(getattr(Config(), section))]
+    assert [name for name in settings if f"\n{name} = " not in text and name != "labels"] == []

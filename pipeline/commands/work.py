@@ -23,7 +23,7 @@ DEFAULT_MODEL = "default"
 def add_work_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that decide what is found."""
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where results go")
-    parser.add_argument("--config", type=Path, metavar="F.toml", help="settings; docs/config.md lists them")
+    parser.add_argument("--config", type=Path, metavar="F.toml", help="settings; docs/config.toml lists them")
     parser.add_argument(
         "--model", default=DEFAULT_MODEL, metavar="NAME|FILE", help="default, torchvision:NAME or a file"
     )
