@@ -18,8 +18,9 @@ from torch.fx.experimental.optimization import fuse
 from models import geometry
 from models.backbone import Features, Normalize, with_classes
 from models.checkpoint import load
-from models.network import BOX, EVENTS, TAGS, Network
-from models.resolve import ImageNet, ModelSummary, describe_checkpoint, describe_imagenet, resolve
+from models.describe import ModelSummary, describe_checkpoint, describe_imagenet
+from models.network import BOX, EVENTS, TAGS
+from models.resolve import ImageNet, resolve
 from models.weights_file import load_torchvision_weights
 from pipeline.errors import CheckpointError, DeviceOutOfMemory, MachineError
 
@@ -98,7 +99,7 @@ def _probs(answers: dict[str, Tensor]) -> Tensor:
 
 
 def open_predictor(
-    name: str, *, device: str = "auto", batch: int = 8, threads: int = 1, precision: str = "fp32"
+    name: str, device: str = "auto", batch: int = 8, threads: int = 1, precision: str = "fp32"
 ) -> Predictor:
     """The model of that name, ready to serve: "default", "torchvision:NAME", or a checkpoint's path.
 

@@ -1,4 +1,4 @@
-"""What a model's name means: the embedded default, a file, or one of torchvision's own networks. No torch here."""
+"""What a model's name means: the embedded default, a file, or one of torchvision's own networks. Imports no torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models import imagenet
-from models.spec import CheckpointInfo, digest_of_file, read_info
 from pipeline.errors import CheckpointError
 
 DEFAULT = "default"
@@ -28,19 +27,6 @@ class ImageNet:
 
     backbone: str
     path: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelSummary:
-    """What can be said of a model in no time."""
-
-    name: str
-    version: str
-    tags: tuple[str, ...]
-    events: tuple[str, ...]
-    height_px: int
-    width_px: int
-    calibrated: bool
 
 
 def resolve(name: str) -> Checkpoint | ImageNet:
@@ -67,41 +53,6 @@ def torch_home() -> Path:
     return Path(os.environ.get("TORCH_HOME") or cache / "torch")
 
 
-def describe(name: str, precision: str = "fp32") -> ModelSummary:
-    """The facts a run compares with what it stored: no torch. Raises CheckpointError."""
-    where = resolve(name)
-    if isinstance(where, ImageNet):
-        return describe_imagenet(where, precision)
-    return describe_checkpoint(name, read_info(where.path), precision)
-
-
-def describe_checkpoint(name: str, info: CheckpointInfo, precision: str) -> ModelSummary:
-    """The facts of a file whose metadata were read."""
-    return ModelSummary(
-        name=name if name == DEFAULT else Path(name).stem,
-        version=_version(info.version, precision),
-        tags=info.spec.tags,
-        events=info.spec.events,
-        height_px=info.spec.height_px,
-        width_px=info.spec.width_px,
-        calibrated=info.calibrated,
-    )
-
-
-def describe_imagenet(where: ImageNet, precision: str) -> ModelSummary:
-    """The facts of torchvision's own weights. Raises CheckpointError where their file is not in its place."""
-    require_weights(where)
-    return ModelSummary(
-        name=f"{TORCHVISION}{where.backbone}",
-        version=_version(digest_of_file(where.path)[:16], precision),
-        tags=imagenet.labels(),
-        events=(),
-        height_px=imagenet.SIDE_PX,
-        width_px=imagenet.SIDE_PX,
-        calibrated=False,
-    )
-
-
 def require_weights(where: ImageNet) -> None:
     """Raises CheckpointError saying which file is wanted where."""
     if not where.path.is_file():
@@ -109,8 +60,3 @@ def require_weights(where: ImageNet) -> None:
             f"{TORCHVISION}{where.backbone}: put {where.path.name} (torchvision's IMAGENET1K_V1) into "
             f"{where.path.parent}, or set TORCH_HOME to the folder whose hub/checkpoints holds it"
         )
-
-
-def _version(digest: str, precision: str) -> str:
-    """The precision is part of it where it is not the usual one: bf16 gives other scores."""
-    return digest if precision == "fp32" else f"{digest}-{precision}"

@@ -1,7 +1,7 @@
 """What two larger networks say of a picture: targets from which a small one learns. Used only to make the default.
 
-MobileNetV2 (Apache-2.0) gives pooled features of crops; YOLOX-nano (Apache-2.0) gives the main subject's box. Neither is
-needed to use a checkpoint.
+MobileNetV2 (Apache-2.0) gives pooled features of crops; YOLOX-nano (Apache-2.0) gives the main subject's box. Neither
+is needed to use a checkpoint.
 """
 
 from __future__ import annotations

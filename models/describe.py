@@ -1,0 +1,63 @@
+"""The facts of a model that a finished run is checked against, in no time: imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from models import imagenet
+from models.resolve import DEFAULT, TORCHVISION, ImageNet, require_weights, resolve
+from models.spec import CheckpointInfo, digest_of_file, read_info
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSummary:
+    """What can be said of a model in no time."""
+
+    name: str
+    version: str
+    tags: tuple[str, ...]
+    events: tuple[str, ...]
+    height_px: int
+    width_px: int
+    calibrated: bool
+
+
+def describe(name: str, precision: str = "fp32") -> ModelSummary:
+    """The facts a run compares with what it stored: no torch. Raises CheckpointError."""
+    where = resolve(name)
+    if isinstance(where, ImageNet):
+        return describe_imagenet(where, precision)
+    return describe_checkpoint(name, read_info(where.path), precision)
+
+
+def describe_checkpoint(name: str, info: CheckpointInfo, precision: str) -> ModelSummary:
+    """The facts of a file whose metadata were read."""
+    return ModelSummary(
+        name=name if name == DEFAULT else Path(name).stem,
+        version=_version(info.version, precision),
+        tags=info.spec.tags,
+        events=info.spec.events,
+        height_px=info.spec.height_px,
+        width_px=info.spec.width_px,
+        calibrated=info.calibrated,
+    )
+
+
+def describe_imagenet(where: ImageNet, precision: str) -> ModelSummary:
+    """The facts of torchvision's own weights. Raises CheckpointError where their file is not in its place."""
+    require_weights(where)
+    return ModelSummary(
+        name=f"{TORCHVISION}{where.backbone}",
+        version=_version(digest_of_file(where.path)[:16], precision),
+        tags=imagenet.labels(),
+        events=(),
+        height_px=imagenet.SIDE_PX,
+        width_px=imagenet.SIDE_PX,
+        calibrated=False,
+    )
+
+
+def _version(digest: str, precision: str) -> str:
+    """The precision is part of it where it is not the usual one: bf16 gives other scores."""
+    return digest if precision == "fp32" else f"{digest}-{precision}"
