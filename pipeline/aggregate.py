@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.config import AggregateConfig, LabelRule
 from pipeline.records import Predictions, Reason, Segment, Track
@@ -50,34 +51,67 @@ def aggregate(tracks: Sequence[Track], predictions: Predictions, config: Aggrega
 
 
 def _segments(track: Track, predictions: Predictions, rule: LabelRule) -> list[Segment]:
-    """One label's. `seen` are rows (start, peak, end) in the time of the samples that show them, `placed` in that of
-    the video."""
-    ramp = Steps.of(predictions, track.score).moving_average(seconds_to_ns(rule.smooth_s))
-    spans = _reaching(ramp, spans_above(ramp, rule.leave), rule.enter)
-    if len(spans) == 0:
+    """One label's. Times are those of the samples that show something, until `backdated` makes them the video's."""
+    steps = Steps.of(predictions, track.score)
+    ramp = steps.moving_average(seconds_to_ns(rule.smooth_s))
+    spans = spans_above(ramp, rule.leave)
+    strong = _reach(ramp, spans, rule.enter)
+    if not strong.any():
         return []
-    spans = _bridged(spans, seconds_to_ns(rule.gap_s))
-    best = [_best(ramp, start, end) for start, end in spans.tolist()]
-    seen = np.column_stack([spans[:, 0], np.array([peak for peak, _ in best]), spans[:, 1]])
-    placed = _shortened(backdated(_snapped(seen, predictions, rule), predictions), seconds_to_ns(rule.max_s))
-    long = np.flatnonzero(placed[:, 2] - placed[:, 0] >= max(1, seconds_to_ns(rule.min_s)))
-    events = [Span(start, end) for start, _, end in placed[long].tolist()]
-    clips = _with_handles(events, predictions.span, rule)
-    found = zip(long, events, clips, strict=True)
+    edges, spans = _snapped(spans, steps, predictions, rule)[strong], spans[strong]
+    first, last = _groups(edges, seconds_to_ns(rule.gap_s))
+    best = [_best(ramp, start, end) for start, end in zip(spans[first, 0], spans[last, 1], strict=True)]
+    seen = np.column_stack([edges[first, 0], np.array([peak for peak, _ in best]), edges[last, 1]])
+    placed = _shortened(backdated(seen, predictions), seconds_to_ns(rule.max_s))
+    long = np.flatnonzero(placed[:, 1] - placed[:, 0] >= max(1, seconds_to_ns(rule.min_s)))
+    events = [Span(start, end) for start, end in placed[long].tolist()]
+    found = zip(long, events, _with_handles(events, predictions.span, rule), strict=True)
     return [_segment(track, predictions.scores.pts_ns, best[k], event, clip) for k, event, clip in found]
 
 
-def _reaching(ramp: Ramp, spans: Times, enter: float) -> Times:
-    """The spans in which the ramp reaches `enter`. Corners tell: a straight line is highest at one of its ends."""
+def _reach(ramp: Ramp, spans: Times, enter: float) -> npt.NDArray[np.bool_]:
+    """Which spans the ramp reaches `enter` in. Corners tell: a straight line is highest at one of its ends."""
     before = np.append(0, np.cumsum(ramp.value >= enter))
     first, after = ramp.t_ns.searchsorted(spans[:, 0]), ramp.t_ns.searchsorted(spans[:, 1], side="right")
-    return spans[before[after] > before[first]]
+    return np.asarray(before[after] > before[first])
 
 
-def _bridged(spans: Times, gap_ns: int) -> Times:
-    """Spans that are `gap_ns` apart or closer become one."""
-    apart = spans[1:, 0] - spans[:-1, 1] > gap_ns
-    return np.column_stack([spans[np.append(True, apart), 0], spans[np.append(apart, True), 1]])
+def _snapped(spans: Times, steps: Steps, predictions: Predictions, rule: LabelRule) -> Times:
+    """The spans with their edges where the change was: on the nearest strong cut, else where the score itself crosses
+    `leave`, if that is within half of `smooth_s`, which is as far as averaging can have moved an edge.
+
+    An edge moves less than half the way to the next one, so that none meet; those at the ends of the video stay.
+    """
+    pts_ns, cut = predictions.scores.pts_ns, predictions.signals.get("cut")
+    cuts = pts_ns[cut >= rule.snap_cut] if cut is not None else pts_ns[:0]
+    high, turns = steps.value >= rule.leave, steps.start_ns[1:]
+    crossings = turns[high[1:] & ~high[:-1]], turns[high[:-1] & ~high[1:]]
+    room = (np.diff(spans.ravel(), prepend=pts_ns[0], append=steps.end_ns) - 1) // 2
+    room = np.minimum(room, seconds_to_ns(rule.smooth_s) // 2)
+    moved = spans.copy()
+    for side, edges in enumerate(spans.T):
+        within = edges - room[side:-1:2], edges + room[side + 1 :: 2]
+        on_score = _nearest(crossings[side], edges, within, otherwise=edges)
+        on_cut = _nearest(cuts, edges, within, otherwise=on_score)
+        inner = (edges > pts_ns[0]) & (edges < steps.end_ns)
+        moved[:, side] = np.where(inner, on_cut, edges)
+    return moved
+
+
+def _nearest(targets: Times, edges: Times, within: tuple[Times, Times], otherwise: Times) -> Times:
+    """For each edge the target nearest to it, the earlier of two, if that lies within the limits."""
+    far = np.iinfo(np.int64).max // 4
+    fenced = np.concatenate([[-far], targets, [far]])
+    after = fenced.searchsorted(edges)
+    earlier = edges - fenced[after - 1] <= fenced[after] - edges
+    nearest = np.where(earlier, fenced[after - 1], fenced[after])
+    return np.where((within[0] <= nearest) & (nearest <= within[1]), nearest, otherwise)
+
+
+def _groups(spans: Times, gap_ns: int) -> tuple[Times, Times]:
+    """First and last of the spans that are one, because `gap_ns` or less is between each and the next."""
+    apart = np.flatnonzero(spans[1:, 0] - spans[:-1, 1] > gap_ns)
+    return np.append(0, apart + 1), np.append(apart, len(spans) - 1)
 
 
 def _best(ramp: Ramp, start_ns: int, end_ns: int) -> tuple[int, float]:
@@ -91,41 +125,12 @@ def _best(ramp: Ramp, start_ns: int, end_ns: int) -> tuple[int, float]:
     return int(t_ns[begin] + t_ns[end]) // 2, float(value.max())
 
 
-def _snapped(seen: Times, predictions: Predictions, rule: LabelRule) -> Times:
-    """Edges that lie on a strong cut where one is within half of `smooth_s`.
-
-    Pictures change at a cut, and scores with them; the average moved that edge by up to half its window. An edge never
-    passes its own peak, nor half the way to the next event; those at the two ends of the video stay.
-    """
-    cut = predictions.signals.get("cut")
-    if cut is None:
-        return seen
-    pts_ns, end_ns, reach = predictions.scores.pts_ns, predictions.span.end_ns, seconds_to_ns(rule.smooth_s) // 2
-    cuts = pts_ns[cut >= rule.snap_cut]
-    start, peak, end = seen.T
-    half_way = end[:-1] + (start[1:] - end[:-1]) // 2
-    earliest = np.maximum(start - reach, np.append(pts_ns[0], half_way))
-    latest = np.minimum(end + reach, np.append(half_way, end_ns))
-    snapped_start = np.where(start > pts_ns[0], _nearest(cuts, start, earliest, np.minimum(peak, start + reach)), start)
-    snapped_end = np.where(end < end_ns, _nearest(cuts, end, np.maximum(peak + 1, end - reach), latest), end)
-    return np.column_stack([snapped_start, peak, snapped_end])
-
-
-def _nearest(cuts: Times, edges: Times, lowest: Times, highest: Times) -> Times:
-    """Each edge moved to the cut nearest to it, the earlier of two, if that lies in `[lowest, highest]`."""
-    far = np.iinfo(np.int64).max // 4
-    fenced = np.concatenate([[-far], cuts, [far]])
-    after = fenced.searchsorted(edges)
-    before_is_nearer = edges - fenced[after - 1] <= fenced[after] - edges
-    nearest = np.where(before_is_nearer, fenced[after - 1], fenced[after])
-    return np.where((lowest <= nearest) & (nearest <= highest), nearest, edges)
-
-
 def _shortened(placed: Times, max_ns: int) -> Times:
-    """Events longer than `max_ns` keep that much, with the peak in its middle or as near as the event allows."""
+    """Rows (start, peak, end) -> (start, end), those longer than `max_ns` cut to it with the peak in the middle, or as
+    near to that as the event allows."""
     start, peak, end = placed.T
     first = np.clip(peak - max_ns // 2, start, np.maximum(start, end - max_ns))
-    return np.column_stack([first, peak, np.minimum(end, first + max_ns)])
+    return np.column_stack([first, np.minimum(end, first + max_ns)])
 
 
 def _with_handles(events: Sequence[Span], video: Span, rule: LabelRule) -> list[Span]:

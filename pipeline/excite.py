@@ -84,8 +84,8 @@ def _doublings(series: Array, floor: float, scale: float, predictions: Predictio
 def _rise(level: Array, scale: float, predictions: Predictions, config: ExciteConfig) -> tuple[Values, Values]:
     """Height over the running median, and the same in units of `scale`, or of `spread` times the running median
     absolute deviation where that is more: where a signal never rests, a rise must be larger to mean anything."""
-    pts_ns, width_ns = predictions.scores.pts_ns, seconds_to_ns(config.median_s)
-    away = level - Steps.of(predictions, level).running_median(width_ns, pts_ns)
+    steps, pts_ns, width_ns = Steps.of(predictions, level), predictions.scores.pts_ns, seconds_to_ns(config.median_s)
+    away = steps.at(pts_ns) - steps.running_median(width_ns, pts_ns)
     usual = Steps.of(predictions, np.abs(away)).running_median(width_ns, pts_ns)
     height = np.maximum(0, away)
     return height, np.minimum(height / np.maximum(scale, config.spread * usual), config.cap)
