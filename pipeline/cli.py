@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
 
-from pipeline.errors import MatchcutError
+from pipeline.errors import MachineError, MatchcutError
 
 VERBS = {
     "run": "find moments in videos; write clips, reel, reports and pages",
@@ -30,6 +31,8 @@ INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # file names need not be UTF-8; JSON writes such bytes as \udc80 too
+        sys.stdout.reconfigure(errors="backslashreplace")
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_help())
         return 0 if arguments else 2
@@ -46,11 +49,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(verb: str, arguments: list[str]) -> int:
-    command = importlib.import_module(f"pipeline.commands.{verb}")
-    parser = argparse.ArgumentParser(prog=f"matchcut {verb}", description=command.__doc__)
-    command.add_arguments(parser)
     try:
-        return int(command.run(parser.parse_args(arguments)))
+        command = importlib.import_module(f"pipeline.commands.{verb}")
+        parser = argparse.ArgumentParser(prog=f"matchcut {verb}", description=command.__doc__)
+        command.add_arguments(parser)
+        code = int(command.run(parser.parse_args(arguments)))
+        sys.stdout.flush()
+        return code
     except MatchcutError as error:
         print(f"matchcut {verb}: {error}", file=sys.stderr)
         return error.exit_code
@@ -60,6 +65,9 @@ def _run(verb: str, arguments: list[str]) -> int:
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # no permission, a disk that fails: nothing that a video can help
+        print(f"matchcut {verb}: {error}. Check that folder and its disk", file=sys.stderr)
+        return MachineError.exit_code
 
 
 def _help() -> str:

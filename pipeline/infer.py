@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import DeviceOutOfMemory
+from pipeline.errors import DeviceOutOfMemory, MachineError
 from pipeline.records import Boxes, FrameBatch, FrameScores, Labels
 
 VERSION = 1
@@ -74,7 +74,10 @@ class _Row(NamedTuple):
 
 
 def infer(batches: Iterable[FrameBatch], model: Model) -> Inferred:
-    """Run `model` over all pictures. A batch that does not fit on the device is halved, and stays halved."""
+    """Run `model` over all pictures. A batch that does not fit on the device is halved, and stays halved.
+
+    Raises MachineError where not even one picture fits.
+    """
     pts: list[npt.NDArray[np.int64]] = []
     rows = list(_answers(_fixed(_noting(batches, pts), model.batch), model))
     pts_ns = np.concatenate(pts) if pts else np.empty(0, np.int64)
@@ -151,12 +154,12 @@ class _Device:
             try:
                 parts = [
                     _cut(self._model.submit(_padded(block[at : at + self._size], self._size)).result(), self._size)
-                    for at in range(0, len(block), self._size)
+                    for at in range(0, real, self._size)
                 ]
                 return _cut(_joined(parts), real)
             except DeviceOutOfMemory:
                 self._size //= 2
-        raise DeviceOutOfMemory("the device has no room for one picture. Free its memory or use --device cpu")
+        raise MachineError("the device has no room for one picture. Free its memory or use --device cpu")
 
 
 def _padded(part: Pixels, size: int) -> Pixels:

@@ -1,4 +1,4 @@
-"""File names made from data: short, plain, and never in each other's way."""
+"""File names that Matchcut gives: made from data, short, plain, and never in each other's way."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import hashlib
 import re
 import unicodedata
 
+PRIVATE = ".matchcut"  # a folder in the output folder: the lock, and what is remembered from run to run
+VIDEOS = "videos"  # the folder there that holds a folder for each video
+TEMPORARY = f"{PRIVATE}-"  # how unfinished files begin; a killed run may leave some, the next one removes them
 _LONGEST = 40
 
 

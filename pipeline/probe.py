@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -35,7 +36,8 @@ def probe(path: Path, config: DecodeConfig | None = None) -> Video:
         stream = _video_stream(container, path)
         _refuse_encrypted(path)
         _check_limits(stream, config, path)
-        first = _first_displayed(container, stream, path)
+        stamps = _Stamps()
+        first = _first_displayed(container, stream, path, stamps)
         origin_pts = first.pts or 0
         width_px, height_px = _displayed_size(stream, first)
         return Video(
@@ -54,18 +56,26 @@ def probe(path: Path, config: DecodeConfig | None = None) -> Video:
             rotation_deg=frame_turns(first) * 90,
             interlaced=stream.codec_context.field_order not in _PROGRESSIVE or first.interlaced_frame,
             hdr=int(first.color_trc) in _HDR_TRANSFERS,
-            pts_as_stored=container.format.name in _STORAGE_ORDER,
+            pts_as_stored=container.format.name in _STORAGE_ORDER or stamps.are_those_of_storage(stream),
         )
 
 
 def fingerprint(path: Path) -> str:
-    """The video's id: sha256 of its size and its first, middle and last MiB. Follows the content, not the name."""
-    size = path.stat().st_size
-    digest = hashlib.sha256(str(size).encode())
-    with path.open("rb") as file:
-        for offset in (0, max(0, size // 2 - _FINGERPRINT_PART // 2), max(0, size - _FINGERPRINT_PART)):
-            file.seek(offset)
-            digest.update(file.read(_FINGERPRINT_PART))
+    """The video's id: sha256 of its size and its first, middle and last MiB. Follows the content, not the name.
+
+    Raises UnreadableVideo where the file went away or its disk fails.
+    """
+    try:
+        size = path.stat().st_size
+        digest = hashlib.sha256(str(size).encode())
+        with path.open("rb") as file:
+            for offset in (0, max(0, size // 2 - _FINGERPRINT_PART // 2), max(0, size - _FINGERPRINT_PART)):
+                file.seek(offset)
+                digest.update(file.read(_FINGERPRINT_PART))
+    except OSError as error:
+        raise UnreadableVideo(
+            f"{path.name}: cannot be read ({error.strerror}). Check that it is still there, or copy it again"
+        ) from error
     return digest.hexdigest()
 
 
@@ -109,7 +119,24 @@ def _check_limits(stream: VideoStream, config: DecodeConfig, path: Path) -> None
         )
 
 
-def _first_displayed(container: InputContainer, stream: VideoStream, path: Path) -> VideoFrame:
+class _Stamps:
+    """Do the first packets say when pictures are shown, or only in which order they are stored?"""
+
+    def __init__(self) -> None:
+        self._seen = 0
+        self._differ = False
+
+    def note(self, packet: Packet[VideoStream]) -> None:
+        if packet.size:
+            self._seen += 1
+            self._differ |= packet.pts != packet.dts
+
+    def are_those_of_storage(self, stream: VideoStream) -> bool:
+        """B-frames are stored late and shown early; where every pts equals its dts, the muxer did not know it."""
+        return stream.codec_context.has_b_frames and self._seen > 1 and not self._differ
+
+
+def _first_displayed(container: InputContainer, stream: VideoStream, path: Path, stamps: _Stamps) -> VideoFrame:
     """The first picture that comes out: its time is t = 0. A stream of damaged pictures only is named as such."""
     context = stream.codec_context
     context.thread_count = 1
@@ -117,6 +144,7 @@ def _first_displayed(container: InputContainer, stream: VideoStream, path: Path)
     try:
         for packet in container.demux(stream):
             packets += packet.size > 0
+            stamps.note(packet)
             try:
                 frames = context.decode(packet)
             except av.FFmpegError:

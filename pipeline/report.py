@@ -88,6 +88,14 @@ def from_json(data: object, folder: Path) -> Report:
         ) from error
 
 
+def summary_from_json(data: object, folder: Path) -> Summary:
+    """The record that `summary_to_json` wrote for `folder`, whatever shape `data` has. Raises UnusableResult."""
+    try:
+        return _summary(_Node(data, ""), folder)
+    except ValueError as error:
+        raise UnusableResult(f"{folder / 'summary.json'}: {error}. Run again, and it is made anew") from error
+
+
 def _video_to_json(video: Video, folder: Path) -> Json:
     return {
         "path": path_from(folder, video.path),
@@ -174,6 +182,9 @@ class _Node:
         if not right or (isinstance(value, float) and not math.isfinite(value)):
             raise ValueError(f"{self.name} = {self.value!r:.60}: a {kind.__name__} is wanted")
         return value  # type: ignore[return-value]  # narrowed by `right`
+
+    def or_none(self, kind: type[Kind]) -> Kind | None:
+        return None if self.value is None else self.as_a(kind)
 
     def items(self) -> tuple[_Node, ...]:
         return tuple(_Node(item, f"{self.name}[{index}]") for index, item in enumerate(self.as_a(list)))
@@ -299,14 +310,13 @@ def _span(node: _Node) -> Span:
 
 
 def _clip(node: _Node, segments: int, folder: Path) -> Clip:
-    skew = node["av_skew_ns"]
     return Clip(
         key=node["key"].as_a(str),
         path=node["path"].path_inside(folder),
         segment=node["segment"].index_below(segments),
         frames=node["frames"].as_a(int),
         duration_ns=node["duration_ns"].as_a(int),
-        av_skew_ns=None if skew.value is None else skew.as_a(int),
+        av_skew_ns=node["av_skew_ns"].or_none(int),
         verified=node["verified"].as_a(bool),
         changes=node["changes"].all_of(str),
     )
@@ -323,3 +333,29 @@ def _reel(node: _Node, segments: int, folder: Path) -> Reel:
 
 def _decode(node: _Node) -> DecodeFacts:
     return DecodeFacts(**{name: node[name].as_a(int) for name in ("frames", "corrupt", "samples", "covered_ns")})
+
+
+def _summary(data: _Node, folder: Path) -> Summary:
+    schema = data["schema"].value
+    if schema != SUMMARY_SCHEMA:
+        raise ValueError(f"schema is {schema!r:.60}, this version reads {SUMMARY_SCHEMA!r}")
+    return Summary(
+        model=_model(data["model"]),
+        config_digest=data["config_digest"].as_a(str),
+        videos=tuple(_outcome(node, folder) for node in data["videos"].items()),
+        ignored=data["ignored"].as_a(int),
+    )
+
+
+def _outcome(node: _Node, folder: Path) -> VideoOutcome:
+    return VideoOutcome(
+        path=Path(os.path.normpath(folder.resolve() / node["path"].as_path())),
+        video_id=node["id"].or_none(str),
+        dir=None if node["dir"].value is None else node["dir"].path_inside(folder),
+        error=node["error"].or_none(str),
+        segments=node["segments"].as_a(int),
+        clips=node["clips"].as_a(int),
+        duration_ns=node["duration_ns"].or_none(int),
+        tags=node["tags"].all_of(str),
+        thumb=None if node["thumb"].value is None else node["thumb"].path_inside(folder),
+    )

@@ -5,25 +5,53 @@ New files are whole before old ones of ours are removed; nothing that Matchcut d
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from pipeline import export, page
 from pipeline.aggregate import aggregate, event_tracks
-from pipeline.config import Config
+from pipeline.config import Config, digest_of
 from pipeline.decode import frames_at
-from pipeline.errors import UnusableResult
+from pipeline.errors import ChangedWhileRead, UnusableResult
 from pipeline.excite import excite
-from pipeline.records import Clip, DecodeFacts, ModelFacts, Predictions, Reel, Report, Segment, Tag, Track, Video
+from pipeline.media import refuse_special_files
+from pipeline.probe import fingerprint
+from pipeline.records import (
+    Clip,
+    DecodeFacts,
+    ModelFacts,
+    Predictions,
+    Reel,
+    Report,
+    Segment,
+    Tag,
+    Track,
+    Video,
+    path_from,
+)
 from pipeline.report import from_json, to_json
 from pipeline.select import select
-from pipeline.store import load_predictions, read_json, write_json, write_text
+from pipeline.store import (
+    State,
+    file_facts,
+    load_predictions,
+    read_json,
+    save_state,
+    stored_key,
+    write_json,
+    write_text,
+)
 from pipeline.tags import tags
 from pipeline.timeline import ns_to_seconds, timecode
 
 VERSION = 1
 REPORT = "report.json"
+PUBLISH, PUBLISH_WITHOUT_CLIPS = "publish", "publish without clips"  # the names of this stage in state.json
 _MISSING_NS = 1_000_000_000  # less than this is a rounding of the header's duration
 
 
@@ -71,13 +99,60 @@ def standing_report(folder: Path) -> Report | None:
         return None
 
 
-def write_results(video: Video, folder: Path, making: Making, predict_seconds: float) -> Report:
-    """All files of one video but its predictions. Raises ExportFailed, UnusableResult."""
+def publish_key(folder: Path, source: Path, config: Config, model: ModelFacts) -> str:
+    """All that results depend on: the predictions that stand (not those that the settings would give), where the
+    source is, the settings, and the versions of the stages."""
+    versions = (VERSION, export.VERSION)
+    return digest_of([stored_key(folder), path_from(folder, source), config.digest(), model.calibrated, versions])
+
+
+def whole_results(folder: Path, source: Path, making: Making, state: State) -> Report | None:
+    """The report that stands, where nothing of it has to be made again; else None."""
+    key = publish_key(folder, source, making.config, making.model)
+    done = state.is_done(PUBLISH, key) or (not making.clips and state.is_done(PUBLISH_WITHOUT_CLIPS, key))
+    report = standing_report(folder) if done and not making.afresh else None
+    if report is None or not all((folder / path).is_file() for path in _exported(report)):
+        return None
+    return report
+
+
+def write_results(video: Video, folder: Path, making: Making, state: State) -> Report:
+    """All files of one video but its predictions; done or not, `state` and the files that are ours are recorded.
+
+    What is to be written is recorded before it is: after a kill the next run knows that the results do not stand, and
+    which files to take away. Raises ChangedWhileRead, ExportFailed, UnusableResult.
+    """
+    began = time.monotonic()
     standing = standing_report(folder)
     predictions = load_predictions(folder)
     moments = find_moments(predictions, making.config, calibrated=making.model.calibrated)
-    clips, reel = (_made if making.clips else _kept)(video, moments, folder, making, standing)
-    report = Report(
+    known = {*state.files, *(_files(standing) if standing else ()), *_planned(moments)}
+    state = state.without(PUBLISH, PUBLISH_WITHOUT_CLIPS).owning(known)
+    save_state(folder, state)
+    with _unchanging(video) if making.clips else nullcontext():
+        clips, reel = (_made if making.clips else _kept)(video, moments, folder, making, standing)
+        report = _report(video, making, predictions, moments, clips, reel, state.seconds("predict"))
+        thumbs = _thumbs(report, predictions, folder, making)
+    write_text(folder / "report.html", page.render_report(report, predictions, thumbs, folder, moments.tracks))
+    write_json(folder / REPORT, to_json(report, folder))
+    ours = _files(report)
+    _remove(folder, known - ours)
+    stage = PUBLISH if _is_complete(report) else PUBLISH_WITHOUT_CLIPS
+    key = publish_key(folder, video.path, making.config, making.model)
+    save_state(folder, state.owning(ours).done(stage, key, time.monotonic() - began))
+    return report
+
+
+def _report(  # noqa: PLR0917  what it is about, what was found, what was made
+    video: Video,
+    making: Making,
+    predictions: Predictions,
+    moments: Moments,
+    clips: tuple[Clip, ...],
+    reel: Reel | None,
+    predict_seconds: float,
+) -> Report:
+    return Report(
         video=video,
         model=making.model,
         config_digest=making.config.digest(),
@@ -91,11 +166,35 @@ def write_results(video: Video, folder: Path, making: Making, predict_seconds: f
         timing=_timing(video, predict_seconds),
         notes=_notes(video, predictions.decode),
     )
-    thumbs = _thumbs(report, predictions, folder, making)
-    write_text(folder / "report.html", page.render_report(report, predictions, thumbs, folder, moments.tracks))
-    write_json(folder / REPORT, to_json(report, folder))
-    _remove_outdated(folder, standing, report)
-    return report
+
+
+def _planned(moments: Moments) -> set[str]:
+    return {*export.clip_paths(moments.segments), *export.thumb_paths(moments.segments), export.REEL}
+
+
+def _exported(report: Report) -> set[str]:
+    return {clip.path for clip in report.clips} | ({report.reel.path} if report.reel else set())
+
+
+def _files(report: Report) -> set[str]:
+    return _exported(report) | set(export.thumb_paths(report.segments))
+
+
+def _is_complete(report: Report) -> bool:
+    """Every clip stands, and the reel where one is planned."""
+    return len(report.clips) == len(report.segments) and (report.reel is not None or not report.reel_plan)
+
+
+@contextmanager
+def _unchanging(video: Video) -> Iterator[None]:
+    """The source is looked at again: it must be the file that was predicted from, before and after."""
+    refuse_special_files(video.path)
+    before = file_facts(video.path)
+    if fingerprint(video.path) != video.video_id:
+        raise ChangedWhileRead(f"{video.path.name}: not the file any more that was looked at. Run again")
+    yield
+    if file_facts(video.path) != before:
+        raise ChangedWhileRead(f"{video.path.name}: the file changed while it was cut. Run again when it is complete")
 
 
 def _made(
@@ -122,23 +221,20 @@ def _kept(
     if standing is None:
         return (), None
     settings, segments = making.config.export, moments.segments
-    by_key = {clip.key: clip for clip in standing.clips if (folder / clip.path).is_file()}
+    by_key = {clip.key: clip for clip in standing.clips if export.holds_key(folder / clip.path, clip.key)}
     keys = [export.clip_key(video, segment, settings) for segment in segments]
     clips = tuple(replace(by_key[key], segment=index) for index, key in enumerate(keys) if key in by_key)
     reel = standing.reel
-    if reel is None or not (folder / reel.path).is_file():
+    key = export.reel_key(video, segments, moments.reel_plan, settings)
+    if reel is None or reel.key != key or not export.holds_key(folder / reel.path, key):
         return clips, None
-    stands = reel.key == export.reel_key(video, segments, moments.reel_plan, settings)
-    return clips, replace(reel, segments=moments.reel_plan) if stands else None
+    return clips, replace(reel, segments=moments.reel_plan)
 
 
 def _thumbs(report: Report, predictions: Predictions, folder: Path, making: Making) -> dict[int, str]:
     """Segment index -> picture, for those that stand; made only where clips are, since it takes decoding."""
     if making.clips and report.segments:
-
-        def boxes_of(index: int) -> list[tuple[list[float], str, float]]:
-            return boxes_at(predictions, report.segments[index].peak_ns)
-
+        boxes_of = partial(boxes_at, predictions)
         export.make_thumbs(report.video, report.segments, boxes_of, folder, making.config.export, frames_at)
     paths = export.thumb_paths(report.segments)
     return {index: path for index, path in enumerate(paths) if (folder / path).is_file()}
@@ -170,13 +266,10 @@ def _notes(video: Video, facts: DecodeFacts) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _remove_outdated(folder: Path, standing: Report | None, report: Report) -> None:
-    """Clips and pictures that the older report named and the new one does not."""
-    if standing is None:
-        return
-    ours = {clip.path for clip in report.clips} | {report.reel.path if report.reel else ""}
-    ours |= set(export.thumb_paths(report.segments))
-    theirs = {clip.path for clip in standing.clips} | set(export.thumb_paths(standing.segments))
-    theirs |= {standing.reel.path} if standing.reel else set()
-    for path in theirs - ours:
-        (folder / path).unlink(missing_ok=True)
+def _remove(folder: Path, paths: Iterable[str]) -> None:
+    """Files of ours that the report does not name any more. The list comes from a file: it must not lead out."""
+    home = folder.resolve()
+    for path in sorted(paths):
+        target = folder / path
+        if home in Path(os.path.realpath(target)).parents:
+            target.unlink(missing_ok=True)

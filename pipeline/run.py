@@ -11,10 +11,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
 from typing import Protocol
 
 from pipeline import export, infer, page, results, signals
@@ -23,7 +24,7 @@ from pipeline.decode import Decoded, decode
 from pipeline.errors import ChangedWhileRead, UnreadableVideo, VideoError
 from pipeline.inputs import SUMMARY, Input, Inputs
 from pipeline.media import refuse_special_files
-from pipeline.names import video_folder_name
+from pipeline.names import VIDEOS, video_folder_name
 from pipeline.probe import fingerprint, probe
 from pipeline.records import (
     DecodeFacts,
@@ -38,7 +39,7 @@ from pipeline.records import (
 )
 from pipeline.report import summary_to_json
 from pipeline.sample import sample_times
-from pipeline.signals import PictureMeter, measure_loudness
+from pipeline.signals import Loudness, PictureMeter, measure_loudness
 from pipeline.store import (
     Fingerprints,
     State,
@@ -47,6 +48,7 @@ from pipeline.store import (
     load_state,
     locked,
     save_predictions,
+    save_settings,
     save_state,
     stored_key,
     write_json,
@@ -106,9 +108,8 @@ def analyze(video: Video, model: OpenModel, config: Config, watch: Watch = unwat
     threads = config.decode.threads or len(os.sched_getaffinity(0))
     meter = PictureMeter()
     facts: list[DecodeFacts] = []
-    with ThreadPoolExecutor(1) as aside:
-        loudness = aside.submit(measure_loudness, video, config.export.audio_track)
-        pictures = decode(video, times_ns, model.height_px, model.width_px, threads=threads)
+    pictures = decode(video, times_ns, model.height_px, model.width_px, threads=threads)
+    with _loudness_beside(video, config.export.audio_track) as loudness, closing(pictures):
         inferred = infer.infer(_watched(pictures, meter, facts, video, watch), model)
         pts_ns = inferred.scores.pts_ns
         if not len(pts_ns):
@@ -128,6 +129,17 @@ def analyze(video: Video, model: OpenModel, config: Config, watch: Watch = unwat
 def _seen(video: Video, facts: DecodeFacts, last_ns: int) -> Span:
     """What there really was: a header may promise an hour where seconds follow, and nothing is found in a promise."""
     return Span(0, min(max(facts.covered_ns, last_ns + 1), video.span.end_ns))
+
+
+@contextmanager
+def _loudness_beside(video: Video, track: int) -> Iterator[Future[Loudness]]:
+    """Measured while pictures are looked at; given up at once when that ends, as by Ctrl-C."""
+    over = Event()
+    with ThreadPoolExecutor(1) as aside:
+        try:
+            yield aside.submit(measure_loudness, video, track, over.is_set)
+        finally:
+            over.set()
 
 
 def _watched(
@@ -158,20 +170,17 @@ def predict_key(video_id: str, work: Work) -> str:
     return digest_of([video_id, work.model.version, settings, versions])
 
 
-def publish_key(folder: Path, config: Config, model: ModelFacts) -> str:
-    """All that results depend on; the predictions that stand, not those that the settings would give."""
-    versions = (results.VERSION, export.VERSION)
-    return digest_of([stored_key(folder), config.digest(), model.calibrated, versions])
-
-
-def publish_stage(*, clips: bool) -> str:
-    return "publish" if clips else "publish without clips"
+def publish_key(job: Job, work: Work) -> str:
+    """All that results depend on, `results.publish_key` says what."""
+    return results.publish_key(job.folder, job.input.path, work.config, work.model)
 
 
 def predict(job: Job, work: Work) -> None:
     """Make sure that the stored predictions are those of this file, network and settings. Raises VideoError."""
     key = predict_key(job.video_id, work)
     if not work.force and stored_key(job.folder) == key:
+        if not (state := _state(job, work)).is_done("predict", key):  # killed before it was recorded
+            save_state(job.folder, state.done("predict", key, 0.0))
         return
     began = time.monotonic()
     before = file_facts(job.input.path)
@@ -179,7 +188,7 @@ def predict(job: Job, work: Work) -> None:
     predictions = analyze(video, work.open_model(), work.config, work.watch)
     _refuse_damaged(video, predictions.decode)
     if file_facts(job.input.path) != before or video.video_id != job.video_id:
-        raise ChangedWhileRead(f"{video.path.name}: the file changed while it was read. Run again when it is complete")
+        raise _changed(job)
     save_predictions(job.folder, predictions, key)
     save_state(job.folder, _state(job, work).done("predict", key, time.monotonic() - began))
 
@@ -192,29 +201,26 @@ def _refuse_damaged(video: Video, facts: DecodeFacts) -> None:
         )
 
 
+def _changed(job: Job) -> ChangedWhileRead:
+    return ChangedWhileRead(f"{job.input.path.name}: the file changed while it was read. Run again when it is complete")
+
+
 def publish(job: Job, work: Work) -> VideoOutcome:
     """Segments, tags, clips, report and page from the stored predictions. Does nothing where all of it stands."""
     standing = published(job, work)
     if standing is not None:
         return standing
-    key = publish_key(job.folder, work.config, work.model)
-    state = _state(job, work)
-    began = time.monotonic()
     video = probe(job.input.path, work.config.decode)
-    seconds = state.stages["predict"].seconds if "predict" in state.stages else 0.0
-    report = results.write_results(video, job.folder, _making(job, work), seconds)
-    save_state(job.folder, state.done(publish_stage(clips=work.clips), key, time.monotonic() - began))
+    if video.video_id != job.video_id:
+        raise _changed(job)
+    report = results.write_results(video, job.folder, _making(job, work), _state(job, work))
     return outcome_of(report, job.folder, work.out)
 
 
 def published(job: Job, work: Work) -> VideoOutcome | None:
     """The outcome of a video whose results all stand, those of the predictions that are stored; else None."""
-    report = results.standing_report(job.folder)
-    if report is None or work.force:
-        return None
-    key, state = publish_key(job.folder, work.config, work.model), load_state(job.folder)
-    done = state.is_done(publish_stage(clips=work.clips), key) or state.is_done("publish", key)
-    return outcome_of(report, job.folder, work.out) if done else None
+    report = results.whole_results(job.folder, job.input.path, _making(job, work), load_state(job.folder))
+    return outcome_of(report, job.folder, work.out) if report else None
 
 
 def _making(job: Job, work: Work) -> results.Making:
@@ -245,7 +251,7 @@ def failed(input_: Input, work: Work, fingerprints: Fingerprints, error: VideoEr
         return VideoOutcome(path=input_.path, video_id=None, dir=None, error=str(error))
     state, key, stage = _state(job, work), predict_key(job.video_id, work), "predict"
     if state.is_done(stage, key):
-        key, stage = publish_key(job.folder, work.config, work.model), "publish"
+        key, stage = publish_key(job, work), results.PUBLISH
     lasting = isinstance(error, UnreadableVideo)  # the same content will meet it again
     save_state(job.folder, state.failed(stage, error=str(error), key=key if lasting else ""))
     folder = job.folder.relative_to(work.out).as_posix()
@@ -269,6 +275,7 @@ def writing(work: Work, *, wait: bool = False) -> Iterator[Fingerprints]:
     """The output folder for one run: locked, without leftovers; known fingerprints are kept. Raises DirectoryLocked."""
     with locked(work.out, wait=wait):
         clean_leftovers(work.out)
+        save_settings(work.out, work.config)
         fingerprints = Fingerprints(work.out)
         yield fingerprints
         fingerprints.save()
@@ -291,7 +298,7 @@ def job_of(input_: Input, work: Work, fingerprints: Fingerprints) -> Job:
     refuse_special_files(input_.path)
     video_id = fingerprints.get(input_.path, fingerprint)
     name = video_folder_name(input_.path.stem, video_id, input_.relative)
-    return Job(input_, video_id, work.out / "videos" / name)
+    return Job(input_, video_id, work.out / VIDEOS / name)
 
 
 def write_summary(summary: Summary, out: Path) -> None:

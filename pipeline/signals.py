@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import takewhile
 
 import av
 import cv2
@@ -90,8 +92,11 @@ class Loudness:
     missing: str = ""
 
 
-def measure_loudness(video: Video, track: int = 0) -> Loudness:
-    """Decode one audio track and run FFmpeg's ebur128 filter over it; t = 0 is the first displayed frame."""
+def measure_loudness(video: Video, track: int = 0, given_up: Callable[[], bool] = lambda: False) -> Loudness:
+    """Decode one audio track and run FFmpeg's ebur128 filter over it; t = 0 is the first displayed frame.
+
+    Ends early, with what it has, as soon as `given_up` says so.
+    """
     if not video.has_audio:
         return _no_loudness("no audio stream")
     if track >= video.audio_streams:
@@ -104,7 +109,7 @@ def measure_loudness(video: Video, track: int = 0) -> Loudness:
                 if other.type != "audio":
                     other.discard = Discard.all
             meter = _R128(container.streams.audio[track])
-            for packet in container.demux(container.streams.audio[track]):
+            for packet in takewhile(lambda _: not given_up(), container.demux(container.streams.audio[track])):
                 for time_ns, value in meter.add(packet):
                     times_ns.append(time_ns - video.origin_ns - _MOMENTARY_CENTRE_NS)
                     lufs.append(max(SILENCE_DB, value))

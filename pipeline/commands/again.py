@@ -5,20 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.commands.console import Console
-from pipeline.commands.work import remember_config, remembered_config
-from pipeline.errors import UsageError
+from pipeline.config import load_config
 from pipeline.republish import republish_directory
 
 
 def again(folder: Path, config_file: Path | None, *, clips: bool, wait: bool) -> int:
     """Exit code 1 when a video could not be done again; its old results stand."""
-    if not (folder / "videos").is_dir():
-        raise UsageError(f"{folder}: holds no results. Give the --out folder of `matchcut run`")
-    config = remembered_config(folder, config_file)
+    config = load_config(config_file) if config_file else None
     with Console(verbose=False, quiet=False) as console:
         summary = republish_directory(
             folder, config, clips=clips, wait=wait, watch=console.watch, on_outcome=console.outcome
         )
-        remember_config(folder, config)
         console.end(summary, folder, as_json=False)
     return 1 if summary.failed else 0

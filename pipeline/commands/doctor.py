@@ -45,13 +45,14 @@ def _decoding() -> Finding:
 
 
 def _encoding() -> Finding:
+    from pipeline.errors import MatchcutError
     from pipeline.export import ffmpeg_program
 
     try:
         program = ffmpeg_program()
-        listed = subprocess.run([program, "-hide_banner", "-encoders"], capture_output=True, text=True, timeout=20)
-        have = [name for name in ("libx264", "aac") if name in listed.stdout]
-    except (OSError, RuntimeError, subprocess.TimeoutExpired) as error:
+        listed = subprocess.check_output([program, "-hide_banner", "-encoders"], text=True, timeout=20)
+        have = [name for name in ("libx264", "aac") if name in listed]
+    except (OSError, MatchcutError, subprocess.SubprocessError) as error:
         return False, "encoding", f"no ffmpeg ({error}). Install imageio-ffmpeg, or set MATCHCUT_FFMPEG"
     return len(have) == 2, "encoding", f"{program}: {', '.join(have)}"
 
@@ -66,7 +67,6 @@ def _accelerator() -> Finding:
 
 def _weights(name: str) -> Finding:
     from models.describe import describe
-
     from pipeline.errors import CheckpointError
 
     try:

@@ -27,16 +27,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from models.predictor import open_predictor
-
-    from pipeline.config import InferConfig
+    from pipeline.config import DecodeConfig, InferConfig
     from pipeline.errors import VideoError
 
+    files, sample_hz = _files(args.inputs), DecodeConfig(sample_hz=args.sample_hz).sample_hz
     settings = InferConfig()
     model = open_predictor(args.model, args.device, settings.batch, settings.threads, settings.precision)
     failures = 0
-    for path in _files(args.inputs):
+    for path in files:
         try:
-            for line in _lines(path, model, args.sample_hz):
+            for line in _lines(path, model, sample_hz):
                 sys.stdout.write(_shown(line, args.top, as_json=args.jsonl) + "\n")
         except VideoError as error:
             failures += 1
@@ -44,16 +44,19 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def _files(given: list[Path]) -> Iterator[Path]:
+def _files(given: list[Path]) -> list[Path]:
+    """What is named, and the pictures and videos in folders that are named. Raises UsageError."""
     from pipeline.errors import UsageError
     from pipeline.inputs import VIDEO_ENDINGS
 
+    known = VIDEO_ENDINGS | set(_PICTURES)
+    files: list[Path] = []
     for path in given:
         if not path.exists():
             raise UsageError(f"{path}: no such file or folder")
-        known = VIDEO_ENDINGS | set(_PICTURES)
         inside = (p for p in sorted(path.rglob("*")) if p.is_file() and p.suffix.lower() in known)
-        yield from inside if path.is_dir() else [path]
+        files.extend(inside if path.is_dir() else [path])
+    return files
 
 
 def _lines(path: Path, model: OpenModel, sample_hz: float) -> Iterator[dict[str, Any]]:

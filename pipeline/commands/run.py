@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from pipeline.commands.console import Console
-    from pipeline.commands.work import remember_config, work_from
+    from pipeline.commands.work import work_from
     from pipeline.inputs import find_inputs
     from pipeline.run import process_directory
 
@@ -26,7 +26,6 @@ def run(args: argparse.Namespace) -> int:
         work = work_from(args, console.watch)
         inputs = find_inputs(args.inputs, work.out)
         console.begin(len(inputs.files), inputs.ignored)
-        remember_config(work.out, work.config)
         summary = process_directory(inputs, work, wait=args.wait, on_outcome=console.outcome)
         console.end(summary, work.out, as_json=args.json)
     return 1 if summary.failed else 0

@@ -1,21 +1,15 @@
-"""From options to a `Work`: the configuration, the network's facts, and a way to open it when it is needed.
-
-What a run was told is kept in the output folder, so that `rescore` and `export` need not be told again.
-"""
+"""From options to a `Work`: the configuration, the network's facts, and a way to open it when it is needed."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.config import Config, load_config, override_config
-from pipeline.records import Labels, ModelFacts
-from pipeline.run import OpenModel, Watch, Work, unwatched
-from pipeline.store import PRIVATE, read_json, write_json
+if TYPE_CHECKING:
+    from pipeline.run import OpenModel, Watch, Work
 
 DEFAULT_MODEL = "default"
 
@@ -33,11 +27,15 @@ def add_work_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="do everything again")
 
 
-def work_from(args: argparse.Namespace, watch: Watch = unwatched) -> Work:
+def work_from(args: argparse.Namespace, watch: Watch | None = None) -> Work:
     """Raises ConfigError or CheckpointError before any video is touched."""
     from models.describe import describe
+    from pipeline.config import load_config
+    from pipeline.records import Labels, ModelFacts
+    from pipeline.run import Work, unwatched
 
-    overrides: dict[str, Mapping[str, Any]] = {"decode": {"sample_hz": args.sample_hz}} if args.sample_hz else {}
+    given = args.sample_hz is not None
+    overrides: dict[str, Mapping[str, Any]] = {"decode": {"sample_hz": args.sample_hz}} if given else {}
     config = load_config(args.config, overrides)
     facts = describe(args.model, config.infer.precision)
     model = ModelFacts(
@@ -61,17 +59,5 @@ def work_from(args: argparse.Namespace, watch: Watch = unwatched) -> Work:
         open_model=open_model,
         clips=not args.no_clips,
         force=args.force,
-        watch=watch,
+        watch=watch or unwatched,
     )
-
-
-def remember_config(out: Path, config: Config) -> None:
-    write_json(out / PRIVATE / "config.json", asdict(config))
-
-
-def remembered_config(out: Path, given: Path | None) -> Config:
-    """The file that is given, or else what the run was told, or else the defaults."""
-    if given is not None:
-        return load_config(given)
-    stored = read_json(out / PRIVATE / "config.json")
-    return override_config(Config(), stored or {}, "config.json")

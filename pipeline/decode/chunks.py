@@ -42,7 +42,7 @@ def decode(
     *,
     threads: int = 1,
     chunk_ns: int = CHUNK_NS,
-) -> Iterator[Decoded]:
+) -> Generator[Decoded, None, None]:
     """Pictures on display at `times_ns` (sorted): for each time the frame of the greatest pts <= t, each frame once.
 
     Pictures are (height_px, width_px) RGB. The result equals a full decode bit for bit, whatever `threads` and

@@ -5,21 +5,28 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
+import shutil
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipeline.errors import DiskFull, UnusableResult
+from pipeline.names import PRIVATE, TEMPORARY, VIDEOS
 
-TEMPORARY = ".matchcut-"  # how unfinished files begin; a killed run may leave some, the next one removes them
 MAX_JSON_BYTES = 64 << 20
+_UNFINISHED = re.compile(re.escape(TEMPORARY) + r"\d+-")
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """`write` gets the open temporary file. Afterwards `path` holds all of it, or what it held before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name[-100:]}")
+def write_atomically(path: Path, write: Callable[[BinaryIO], object], needed_bytes: int = 0) -> None:
+    """`write` gets the open temporary file. Afterwards `path` holds all of it, or what it held before.
+
+    Raises DiskFull with `needed_bytes` (0: unknown).
+    """
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             write(file)
             file.flush()
@@ -27,17 +34,22 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(f"{path}: the disk is full ({error.strerror}). Free some room and run again") from error
+            raise DiskFull(_no_room(path, needed_bytes)) from error
         raise
-    except BaseException:
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Nothing is written where the file holds just that: a second run changes no file."""
+    if not (path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data):
+        write_atomically(path, lambda file: file.write(data), len(data))
 
 
 def write_text(path: Path, text: str) -> None:
-    write_atomically(path, lambda file: file.write(text.encode("utf-8")))
+    """UTF-8. A byte of a file name that is none stands there as JSON writes it: `\\udc80` to `\\udcff`."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: Path, value: object) -> None:
@@ -53,15 +65,24 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except OSError as error:
+        raise UnusableResult(f"{path}: cannot be read ({error.strerror}). Give access to it, or delete it") from error
+    except (ValueError, RecursionError) as error:
         raise UnusableResult(f"{path}: not valid JSON ({error}). Delete it and run again") from error
 
 
-def clean_leftovers(folder: Path) -> None:
-    """Remove the unfinished files that a killed run left anywhere below `folder`. Call it under the lock."""
-    for path in folder.rglob(f"{TEMPORARY}*"):
-        if path.is_file() and not path.is_symlink():
+def clean_leftovers(out: Path) -> None:
+    """Remove the unfinished files that a killed run left in the output folder `out`. Call it under the lock."""
+    places = (out.glob("*"), (out / PRIVATE).glob("*"), (out / VIDEOS).rglob("*"))
+    for path in chain.from_iterable(places):
+        if _UNFINISHED.match(path.name) and path.is_file() and not path.is_symlink():
             path.unlink(missing_ok=True)
+
+
+def _no_room(path: Path, needed_bytes: int) -> str:
+    standing = next(parent for parent in path.parents if parent.exists())
+    needed = f"{needed_bytes} bytes are needed" if needed_bytes else "more is needed"
+    return f"{path}: the disk is full; {needed}, {shutil.disk_usage(standing).free} are free. Make room and run again"
 
 
 def _sync_folder(folder: Path) -> None:

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipeline.errors import UnusableResult
+from pipeline.names import PRIVATE
 from pipeline.store.files import read_json, write_json
-from pipeline.store.lock import PRIVATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,12 @@ class FileFacts:
     inode: int
 
 
-def file_facts(path: Path) -> FileFacts:
-    status = path.stat()
+def file_facts(path: Path) -> FileFacts | None:
+    """None where no file can be looked at (any more)."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
     return FileFacts(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
@@ -40,14 +44,16 @@ class Fingerprints:
 
     def get(self, path: Path, compute: Callable[[Path], str]) -> str:
         """The id of `path`, from the cache while the file stands as it was."""
-        key = os.fspath(path.resolve())
-        facts = asdict(file_facts(path))
+        key, facts = os.path.realpath(path), file_facts(path)
+        if facts is None:
+            return compute(path)  # which says why
         entry = self._known.get(key)
-        if isinstance(entry, dict) and entry.get("facts") == facts and isinstance(entry.get("id"), str):
+        if isinstance(entry, dict) and entry.get("facts") == asdict(facts) and isinstance(entry.get("id"), str):
             return str(entry["id"])
+        video_id = compute(path)
+        self._known[key] = {"facts": asdict(facts), "id": video_id}
         self._changed = True
-        self._known[key] = {"facts": facts, "id": compute(path)}
-        return str(self._known[key]["id"])
+        return video_id
 
     def save(self) -> None:
         if self._changed:

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.errors import DirectoryLocked
-
-PRIVATE = ".matchcut"
+from pipeline.errors import DirectoryLocked, UsageError
+from pipeline.names import PRIVATE
 
 
 @contextmanager
@@ -21,6 +20,8 @@ def locked(out: Path, *, wait: bool = False) -> Iterator[None]:
     The kernel frees the lock of a dead process (flock), so nothing has to be cleaned up after a crash.
     """
     path = out / PRIVATE / "lock"
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out}: not a folder. Choose another output folder")
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
         try:

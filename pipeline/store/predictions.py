@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import struct
 import zipfile
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,6 +22,20 @@ NAME = "predictions.npz"
 SCHEMA = "matchcut.predictions/1"
 MAX_ARRAY_BYTES = 2 << 30
 _SIGNAL = "signal/"
+# What a damaged zip file, a damaged array, a damaged text and an impossible value raise when they are read.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    OSError,
+    EOFError,
+    MemoryError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    KeyError,
+    TypeError,
+    struct.error,
+)
 
 
 def save_predictions(folder: Path, predictions: Predictions, key: str) -> None:
@@ -46,38 +62,37 @@ def save_predictions(folder: Path, predictions: Predictions, key: str) -> None:
     def write(file: BinaryIO) -> None:
         np.savez(file, allow_pickle=False, **arrays)
 
-    write_atomically(folder / NAME, write)
+    write_atomically(folder / NAME, write, sum(array.nbytes for array in arrays.values()))
 
 
 def load_predictions(folder: Path) -> Predictions:
     """Raises UnusableResult, naming the file and the repair."""
     path = folder / NAME
     try:
-        _check_sizes(path)
-        with np.load(path, allow_pickle=False) as file:
-            return _predictions({name: file[name] for name in file.files})
+        return _predictions(_arrays(path))
     except FileNotFoundError:
         raise UnusableResult(f"{path}: not there. Run `matchcut run` again for this video") from None
-    except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise UnusableResult(f"{path}: cannot be read ({error}). Run again with --force") from error
 
 
 def stored_key(folder: Path) -> str | None:
     """The key of the predictions that stand, None where there are none that can be read."""
     try:
-        with np.load(folder / NAME, allow_pickle=False) as file:
-            key = json.loads(bytes(file["about"]))["key"]
-            return key if isinstance(key, str) else None
-    except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile):
+        key = json.loads(bytes(_arrays(folder / NAME, "about")["about"]))["key"]
+        return key if isinstance(key, str) else None
+    except _DAMAGE:
         return None
 
 
-def _check_sizes(path: Path) -> None:
-    """Before anything is allocated: a few bytes of zip can ask for gigabytes."""
+def _arrays(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
+    """The named arrays, or all. Sizes are checked before anything is read: a few bytes of zip can ask for gigabytes."""
     with zipfile.ZipFile(path) as archive:
         size = sum(entry.file_size for entry in archive.infolist())
     if size > MAX_ARRAY_BYTES:
         raise ValueError(f"its arrays ask for {size} bytes")
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in names or file.files}
 
 
 def _predictions(arrays: dict[str, npt.NDArray[Any]]) -> Predictions:
