@@ -244,6 +244,9 @@ RECIPES: dict[str, Recipe] = {
     "truncated.mp4": Recipe(copied("-movflags faststart"), base="h264_bframes.mp4", damage=cut_at(0.6), display=None),
     "truncated.ts": Recipe(copied(""), base="h264_open_gop.ts", damage=cut_at(0.6), display=None),
     "truncated.mkv": Recipe(copied(""), base="h264_open_gop.mkv", damage=cut_at(0.6), display=None),
+    "xvid_remuxed.mp4": Recipe(  # libxvid holds two frames back: the first one's packet lasts until they are there
+        copied(""), base="xvid.avi", display=shown(range(COUNT - 2), lambda n: Fraction(n + 2 * (n > 0), FRAME_RATE))
+    ),
     "bad_block.mp4": Recipe(copied(""), base="h264_bframes.mp4", damage=overwritten(0.5, 3000), display=None),
     "bad_block.ts": Recipe(copied(""), base="h264_open_gop.ts", damage=overwritten(0.5, 3000), display=None),
     "bad_block.avi": Recipe(copied(""), base="xvid.avi", damage=overwritten(0.5, 3000), display=None),

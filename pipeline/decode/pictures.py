@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 
 import av
 import numpy as np
@@ -72,9 +72,12 @@ class Pictures:
         packets = chunk.packets
         pts = [packet.pts or 0 for packet in packets]
         shown = [not packet.is_discard and chunk.shows(p) for packet, p in zip(packets, pts, strict=True)]
-        decision = plan(pts, shown, chunk.starts, ticks, fields=self._video.interlaced)
+        fields = self._video.interlaced and _fields_apart(pts, self._video)
+        decision = plan(pts, shown, chunk.starts, ticks, fields=fields)
         taken = list(self._select(_follow(self._context, packets, decision, self._count), chunk, ticks))
-        came_out = self._video.interlaced or {p for p, _ in taken} >= decision.wanted
+        came_out = fields or {p for p, _ in taken} >= decision.wanted
+        if self._count.late:
+            raise UnsafePlanError
         if came_out and not self._count.corrupt:
             yield from self._batches(taken, chunk)
         else:  # damage reaches other pictures when fewer are decoded
@@ -82,15 +85,14 @@ class Pictures:
 
     def _whole(self, chunk: Chunk, ticks: Sequence[int]) -> Iterator[Decoded]:
         """Every packet is decoded. A chunk that fits in memory is checked before anything is given away."""
-        self._count = _Count()
+        self._count = _Count(self._count.frames)
         frames = _decode_all(self._context, chain(chunk.packets, chunk.rest or ()), self._count)
-        if self._video.pts_as_stored:
-            frames = in_display_order(frames)
-        taken = self._select(frames, chunk, ticks)
-        if chunk.rest is None:
-            taken = iter(list(taken))
-            if chunk.start_pts is not None and chunk.start_pts != self._count.first_pts:
-                raise UnsafePlanError
+        if chunk.rest is not None:
+            yield from self._batches(self._select(in_display_order(frames), chunk, ticks), chunk)
+            return
+        taken = list(self._select(frames, chunk, ticks))
+        if self._count.late or (chunk.start_pts is not None and chunk.start_pts != self._count.first_pts):
+            raise UnsafePlanError
         yield from self._batches(taken, chunk)
 
     def _select(
@@ -134,19 +136,30 @@ class Pictures:
 class _Count:
     """What came out of the decoder while one chunk was read."""
 
-    def __init__(self) -> None:
-        self.frames = 0
+    def __init__(self, frames: int = 0) -> None:
+        self.frames = frames
         self.corrupt = 0
+        self.late = 0  # frames whose time is not after the one before: no time at which they could be shown
         self.first_pts: int | None = None
-        self.end_pts = -(1 << 62)
+        self.last_pts = self.end_pts = -(1 << 62)
 
     def watch(self, frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
         for frame in frames:
             assert frame.pts is not None
-            self.corrupt += frame.is_corrupt
+            late = frame.pts <= self.last_pts
+            self.late += late
+            self.corrupt += frame.is_corrupt or late
+            self.last_pts = max(self.last_pts, frame.pts)
             self.first_pts = frame.pts if self.first_pts is None else self.first_pts
             self.end_pts = max(self.end_pts, frame.pts + (frame.duration or 0))
             yield frame
+
+
+def _fields_apart(pts: Sequence[int], video: Video) -> bool:
+    """Do the two fields of a picture come as packets of their own (PAFF)? Then packets are closer than pictures."""
+    frame_ticks = 1 / (video.frame_rate * video.time_base) if video.frame_rate else 0
+    ordered = sorted(set(pts))
+    return any(b - a < 0.75 * frame_ticks for a, b in pairwise(ordered)) or not frame_ticks
 
 
 def in_display_order(frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:

@@ -49,12 +49,13 @@ def plan(
     shown   per packet: may it be displayed by this chunk? (not pre-roll, not the next chunk's key frame)
     starts  index of each GOP's key packet, the coda's included; the first is 0
     ticks   wanted times, sorted, in stream ticks: the frame of the greatest pts <= tick is wanted
-    fields  interlaced: a frame may come as two packets, so its neighbours in display order are kept as well
+    fields  a frame comes as two packets: nothing is skipped, and a frame's neighbours in display order are kept too
     """
     displayed = sorted(p for p, is_shown in zip(pts, shown, strict=True) if is_shown)
     wanted = _on_display(displayed, ticks)
     needed = _with_neighbours(displayed, wanted) if fields else wanted
-    actions = [Action.DECODE if p in needed else Action.SKIP for p in pts]
+    unwanted = Action.DECODE if fields else Action.SKIP  # a field without its other half spoils the next picture
+    actions = [Action.DECODE if p in needed else unwanted for p in pts]
     flush: set[int] = set()
     ends = [*starts[1:], len(pts)]
     for gop, (start, end) in enumerate(zip(starts, ends, strict=True)):
