@@ -38,6 +38,7 @@ class Console:
         self._total: TaskID | None = None
         self._stage: tuple[str, str] | None = None
         self._stage_bar: TaskID | None = None
+        self._looked_at: set[str] = set()
 
     def __enter__(self) -> Console:
         self._bars.start()
@@ -58,6 +59,8 @@ class Console:
             self._say(f"warning: no videos found{beside}; nothing to do")
 
     def watch(self, video: str, stage: str, share: float) -> None:
+        if stage == "looking":
+            self._looked_at.add(video)
         if (video, stage) != self._stage:
             self._stage = video, stage
             if self._stage_bar is not None:
@@ -87,15 +90,19 @@ class Console:
         self._say(self._last_line(summary))
 
     def _last_line(self, summary: Summary) -> str:
-        wall_s = time.monotonic() - self._began
-        video_s = sum(ns_to_seconds(video.duration_ns or 0) for video in summary.videos)
-        peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         segments, clips = (sum(getattr(v, name) for v in summary.videos) for name in ("segments", "clips"))
-        return (
-            f"{summary.done} done, {summary.failed} failed; {segments} segments, {clips} clips verified; "
-            f"{video_s / wall_s:.1f} video seconds per second ({video_s:.0f} s in {wall_s:.1f} s), "
-            f"peak memory {peak_mib:.0f} MiB"
-        )
+        peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        counts = f"{summary.done} done, {summary.failed} failed; {segments} segments, {clips} clips verified"
+        return f"{counts}; {self._speed(summary)}; peak memory {peak_mib:.0f} MiB"
+
+    def _speed(self, summary: Summary) -> str:
+        """Of the videos that were looked at in this run: those that stood already cost nothing."""
+        wall_s = time.monotonic() - self._began
+        looked_at = [video for video in summary.videos if video.path.name in self._looked_at]
+        video_s = sum(ns_to_seconds(video.duration_ns or 0) for video in looked_at)
+        if not video_s:
+            return f"nothing had to be looked at ({wall_s:.1f} s)"
+        return f"{video_s / wall_s:.1f} video seconds per second ({video_s:.0f} s in {wall_s:.1f} s)"
 
     def _say(self, line: str) -> None:
         self._terminal.print(line, markup=False)
