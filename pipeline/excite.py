@@ -65,11 +65,11 @@ def _rises(predictions: Predictions, config: ExciteConfig) -> dict[str, _Rise]:
         heard_db = np.maximum(loudness_db, config.loudness_floor_db)
         rises["loudness_rise_db"] = _Rise(*_rise(heard_db, config.loudness_scale_db, predictions, config))
     if motion is not None:
-        motion = _before_cuts(motion, predictions, config)
+        motion = _between_cuts(motion, predictions, config)
         rises["motion_ratio"] = _doublings(motion, config.motion_floor, config.motion_scale, predictions, config)
     if len(predictions.boxes):
         size, speed = _subject(predictions)
-        speed = _before_cuts(speed, predictions, config)
+        speed = _between_cuts(speed, predictions, config)
         floors, scale = (config.subject_size_floor, config.subject_speed_floor), config.subject_scale
         rises["subject_size_ratio"] = _doublings(size, floors[0], scale, predictions, config)
         rises["subject_speed_ratio"] = _doublings(speed, floors[1], scale, predictions, config)
@@ -91,13 +91,17 @@ def _rise(level: Array, scale: float, predictions: Predictions, config: ExciteCo
     return height, np.minimum(height / np.maximum(scale, config.spread * usual), config.cap)
 
 
-def _before_cuts(series: Array, predictions: Predictions, config: ExciteConfig) -> Array:
-    """A cut is no movement: where one lies before a sample, the value is that of the last sample without."""
+def _between_cuts(series: Array, predictions: Predictions, config: ExciteConfig) -> Array:
+    """A cut is no movement: there the value is the lower one of the nearest samples before and after without a cut."""
     cut = predictions.signals.get("cut")
     if cut is None:
         return series
-    last = np.maximum.accumulate(np.where(cut < config.cut_limit, np.arange(len(cut)), 0))
-    return series[last]
+    calm, every = np.flatnonzero(cut < config.cut_limit), np.arange(len(cut))
+    if len(calm) == 0:
+        return np.zeros_like(series)
+    before = calm[np.maximum(calm.searchsorted(every, side="right") - 1, 0)]
+    after = calm[np.minimum(calm.searchsorted(every), len(calm) - 1)]
+    return np.minimum(series[before], series[after])
 
 
 def _subject(predictions: Predictions) -> tuple[Values, Values]:

@@ -148,12 +148,13 @@ def test_a_label_is_judged_without_regard_to_the_others(
     hz=st.sampled_from([1.0, 2.0, 3.0, 5.0, 10.0]),
     start_ms=st.integers(5_000, 6_500),
     length_ms=st.integers(1_700, 9_000),
+    levels=st.sampled_from([(0.0, 1.0), (0.0, 0.7), (0.45, 1.0), (0.4, 0.7)]),
 )
-def test_a_clear_event_of_1_7_seconds_is_found_within_half_a_sample_period(
-    hz: float, start_ms: int, length_ms: int
+def test_an_event_of_1_7_seconds_is_found_within_half_a_sample_period(
+    hz: float, start_ms: int, length_ms: int, levels: tuple[float, float]
 ) -> None:
     truth = Span(start_ms * MS, (start_ms + length_ms) * MS)
-    scores = [float(truth.holds(int(t))) for t in grid(int(30 * hz), hz)]
+    scores = [levels[truth.holds(int(t))] for t in grid(int(30 * hz), hz)]
     found = goals(scores, AggregateConfig(), hz)
     assert len(found) == 1
     half_ns = NS_PER_S / hz / 2 + 1
@@ -257,6 +258,18 @@ def test_a_cut_further_away_than_the_average_reaches_moves_no_edge() -> None:
     expected = seconds(goals(scores, AggregateConfig()))
     cut[4] = cut[12] = 1.0
     assert seconds(goals(scores, AggregateConfig(), signals={"cut": cut})) == expected
+
+
+def test_a_cut_inside_a_short_event_does_not_swallow_it() -> None:
+    scores, cut = [0.0] * 6 + [1.0] * 4 + [0.0] * 6, [0.0] * 16
+    cut[8] = 1.0  # in its middle, a second from either edge
+    found = goals(scores, AggregateConfig(smooth_s=2.0), signals={"cut": cut})
+    assert seconds(found) == [(2.75, 4.75)]
+
+
+def test_an_event_that_begins_or_ends_with_the_video_keeps_that_edge() -> None:
+    cut = [0.0, 0.9, 0.0, 0.0, 0.0, 0.0, 0.0, 0.9]
+    assert seconds(goals([1.0] * 8, AggregateConfig(), signals={"cut": cut})) == [(0.0, 4.0)]
 
 
 @pytest.mark.parametrize(

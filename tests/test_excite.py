@@ -175,6 +175,17 @@ def test_a_cut_is_no_motion(strength: float, found: int) -> None:
     assert len(moments(video(motion=motion, cut=cut))) == found
 
 
+def test_a_fade_through_black_is_no_motion() -> None:
+    motion, cut = np.full(240, 0.04), np.zeros(240)
+    motion[100:102] = 0.4, 0.5  # into the black, which looks much like the picture before, and out of it
+    cut[100:102] = 0.3, 0.9
+    assert moments(video(motion=motion, cut=cut)) == ()
+
+
+def test_a_video_of_nothing_but_cuts_has_no_motion() -> None:
+    assert excite(video(motion=[0.1, 0.5] * 6, cut=[0.9] * 12), ExciteConfig()).score.max() == 0.0
+
+
 def test_the_subject_tips_the_balance() -> None:
     nearly = {"motion": with_rise(0.04, 0.08), "loudness_db": with_rise(-25, -20)}
     near = [(0.1, 0.1, 0.9, 0.9) if 100 <= k < 108 else CENTRED for k in range(240)]
@@ -193,6 +204,12 @@ def test_of_several_boxes_in_a_picture_the_surest_is_the_subject() -> None:
     assert {name: cause.tolist() for name, cause in causes.items()} == {
         name: cause.tolist() for name, cause in excite(one, ExciteConfig()).causes.items()
     }
+
+
+def test_a_rise_out_of_silence_is_counted_from_the_floor() -> None:
+    causes = excite(video(loudness_db=with_rise(-70, -30), motion=with_rise(0, 0.016)), ExciteConfig()).causes
+    assert causes["loudness_rise_db"][104] == 20  # from -50 LUFS
+    assert causes["motion_ratio"][104] == pytest.approx(4)  # from 0.004
 
 
 def test_causes_tell_decibels_and_ratios() -> None:
