@@ -1,7 +1,7 @@
 """Boxes as fractions of the displayed picture: two notations, overlap, clipping, crops. Pure arithmetic.
 
-`xyxy` is left, top, right, bottom; `xywh` is left, top, width, height (the corner, not the centre). Every function takes
-arrays (..., 4) and keeps their leading dimensions.
+`xyxy` is left, top, right, bottom; `xywh` is left, top, width, height (the corner, not the centre). Every function
+takes arrays (..., 4) and keeps their leading dimensions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def to_xywh(xyxy: Floats) -> Floats:
 
 
 def clip(xyxy: Floats) -> Floats:
-    """The part inside the picture, at least MIN_SIDE wide and high; a box wholly outside becomes a sliver at the edge."""
+    """The part inside the picture, at least MIN_SIDE wide and high: of a box outside, a sliver at the edge."""
     low = np.clip(xyxy[..., :2], 0.0, 1.0 - MIN_SIDE)
     high = np.clip(xyxy[..., 2:], low + MIN_SIDE, 1.0)
     return np.concatenate([low, high], axis=-1).astype(xyxy.dtype)

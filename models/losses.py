@@ -12,6 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.network import BOX, EVENTS, TAGS
+from pipeline.errors import ConfigError
+
+_MOST_UNEQUAL = 20.0
 
 
 class Targets(NamedTuple):
@@ -36,9 +39,12 @@ class LossWeights:
     box: float = 2.0
     soft_tags: float = 1.0
     label_smoothing: float = 0.0
+    event_yes: tuple[float, ...] = ()  # per event, how much a yes counts; () is 1 each. `balance` gives them
 
     def __post_init__(self) -> None:
-        assert all(getattr(self, field.name) >= 0 for field in fields(self))
+        for field in fields(self):
+            if field.name != "event_yes" and not getattr(self, field.name) >= 0:
+                raise ConfigError(f"the loss weight {field.name} = {getattr(self, field.name)}: use 0 or more")
 
 
 def joint_loss(answers: dict[str, Tensor], targets: Targets, weights: LossWeights) -> dict[str, Tensor]:
@@ -49,7 +55,7 @@ def joint_loss(answers: dict[str, Tensor], targets: Targets, weights: LossWeight
         if targets.soft_tags is not None:
             parts["soft_tags"] = weights.soft_tags * soft_tag_loss(answers[TAGS], targets.soft_tags)
     if EVENTS in answers:
-        parts[EVENTS] = weights.events * event_loss(answers[EVENTS], targets.events)
+        parts[EVENTS] = weights.events * event_loss(answers[EVENTS], targets.events, weights.event_yes)
     if BOX in answers:
         parts[BOX] = weights.box * box_loss(answers[BOX], targets.box)
     return parts
@@ -64,18 +70,26 @@ def tag_loss(logits_BT: Tensor, tag_B: Tensor, label_smoothing: float = 0.0) -> 
 
 
 def soft_tag_loss(logits_BT: Tensor, probs_BT: Tensor) -> Tensor:
-    """Kullback-Leibler divergence from a teacher's probabilities (Hinton et al., arXiv 1503.02531, at temperature 1)."""
+    """Kullback-Leibler divergence from a teacher's probabilities (arXiv 1503.02531, temperature 1)."""
     known_B = probs_BT.isfinite().all(dim=1)
     log_probs = functional.log_softmax(logits_BT[known_B], dim=1)
     return functional.kl_div(log_probs, probs_BT[known_B], reduction="sum") / known_B.sum().clamp(min=1)
 
 
-def event_loss(logits_BE: Tensor, targets_BE: Tensor) -> Tensor:
-    """Binary cross-entropy over the known entries; a rare yes counts as much as the many noes beside it."""
+def event_loss(logits_BE: Tensor, targets_BE: Tensor, yes: tuple[float, ...] = ()) -> Tensor:
+    """Binary cross-entropy over the known entries; `yes` (E,) are the weights of the positive ones."""
     known = targets_BE.isfinite()
     truth = torch.where(known, targets_BE, 0.0)
-    losses = functional.binary_cross_entropy_with_logits(logits_BE, truth, reduction="none")
+    weight = torch.tensor(yes) if yes else None
+    losses = functional.binary_cross_entropy_with_logits(logits_BE, truth, reduction="none", pos_weight=weight)
     return (losses * known).sum() / known.sum().clamp(min=1)
+
+
+def balance(targets_NE: Tensor) -> tuple[float, ...]:
+    """Weights that let a rare event's few yeses count as much as its many noes, (E,); at most 20 to 1 either way."""
+    yes, no = (targets_NE == 1).sum(0).float(), (targets_NE == 0).sum(0).float()
+    ratio = (no / yes.clamp(min=1)).clamp(1 / _MOST_UNEQUAL, _MOST_UNEQUAL)
+    return tuple(torch.where(yes > 0, ratio, 1.0).tolist())
 
 
 def box_loss(box_B4: Tensor, target_B4: Tensor) -> Tensor:

@@ -71,7 +71,7 @@ def onnx_detector(path: Path) -> Detector:
     import onnxruntime  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 2
+    options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return lambda picture: np.asarray(session.run(None, {name: picture})[0], np.float32)

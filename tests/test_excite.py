@@ -140,6 +140,7 @@ CALM = {"motion": np.full(240, 0.04)}
     [
         pytest.param({"loudness_db": with_rise(-25, -17)} | CALM, True, id="sound alone"),
         pytest.param({"loudness_db": with_rise(-25, -19)} | CALM, False, id="hardly louder"),
+        pytest.param({"loudness_db": with_rise(-25, -45)} | CALM, False, id="a hush"),
         pytest.param({"loudness_db": with_rise(-69, -55)} | CALM, False, id="a rise within silence"),
         pytest.param({"loudness_db": with_rise(-70, -30)} | CALM, True, id="sound out of silence"),
         pytest.param({"motion": with_rise(0.04, 0.12)}, True, id="motion, and no sound track"),
@@ -162,7 +163,7 @@ def test_a_sound_track_that_is_silent_is_no_sound_track() -> None:
 
 
 def test_where_a_signal_never_rests_the_same_rise_is_no_moment() -> None:
-    restless = with_rise(-25, -15) + np.tile([-6.0, 6.0], 120) * (with_rise(1, 0) > 0)
+    restless = with_rise(-25, -15) + np.tile([-6.0, 0.0, 6.0], 80) * (with_rise(1, 0) > 0)
     assert moments(video(loudness_db=restless, **CALM)) == ()
 
 

@@ -30,9 +30,7 @@ def integral(series: Series, start_ns: int, end_ns: int) -> Fraction:
     pts_ns, _, values = series
     starts, ends = [min(start_ns, pts_ns[0]), *pts_ns[1:]], [*pts_ns[1:], end_ns]
     held = zip(starts, ends, values, strict=True)
-    return sum(
-        (max(0, min(b, end_ns) - max(a, start_ns)) * Fraction(str(v)) for a, b, v in held), Fraction(0)
-    )
+    return sum((max(0, min(b, end_ns) - max(a, start_ns)) * Fraction(str(v)) for a, b, v in held), Fraction(0))
 
 
 @given(series(), st.integers(1, 6000).map(lambda ms: 2 * ms * MS), st.data())

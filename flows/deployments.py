@@ -1,0 +1,125 @@
+"""`make serve`: a watched folder. The flow on a schedule, for what is new or has changed, never twice at once."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from prefect import serve
+from prefect.automations import Automation
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, StateType
+from prefect.deployments.runner import RunnerDeployment
+from prefect.events.actions import ChangeFlowRunState
+from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.events.schemas.events import ResourceSpecification
+from prefect.schedules import Cron, Interval, Schedule
+
+from flows.highlights import NAME
+from flows.server import serving
+from flows.settings import HEARTBEAT_S
+from pipeline.cli import INTERRUPTED
+from pipeline.commands.work import add_work_arguments
+from pipeline.config import load_config
+from pipeline.errors import MatchcutError
+from pipeline.inputs import find_inputs
+
+SETTLE_S = 60.0
+EVERY_S = 60.0
+MISSED_HEARTBEATS = 3
+ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+
+
+def main(argv: Sequence[str] | None = None, flow: str = "flows.highlights.highlights") -> int:
+    """Serve until interrupted; returns the exit code. `flow`: where a run's process imports it from."""
+    options = vars(_parser().parse_args(argv))
+    schedule = _schedule(options.pop("every"), options.pop("cron"), options.pop("timezone"))
+    name = options.pop("name")
+    try:
+        find_inputs(options["inputs"], options["out"])  # told now, not by a red run every minute
+        load_config(options["config"])
+        with serving():
+            crash_the_silent()
+            serve(
+                RunnerDeployment.from_entrypoint(
+                    flow,
+                    name=name,
+                    schedule=schedule,
+                    parameters={key: _plain(value) for key, value in options.items()},
+                    concurrency_limit=ONE_AT_A_TIME,
+                )
+            )
+    except MatchcutError as error:
+        sys.stderr.write(f"matchcut: {error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="python -m flows.deployments", description="watch folders of video, on a schedule")
+    parser.add_argument(
+        "--in", dest="inputs", nargs="+", type=Path, required=True, metavar="INPUT", help="what is watched"
+    )
+    add_work_arguments(parser)
+    when = parser.add_mutually_exclusive_group()
+    when.add_argument("--every", type=_seconds, default=EVERY_S, metavar="SECONDS", help="default: %(default)s")
+    when.add_argument("--cron", metavar="EXPRESSION", help='such as "0 3 * * *"')
+    parser.add_argument("--timezone", metavar="NAME", help="of --cron; default: UTC")
+    parser.add_argument(
+        "--settle",
+        dest="settle_s",
+        type=_seconds,
+        default=SETTLE_S,
+        metavar="SECONDS",
+        help="a file is taken when it stood still for so long; default: %(default)s",
+    )
+    parser.add_argument("--name", default="watched", help="of the deployment, where a server has several")
+    return parser
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < float("inf"):
+        raise ArgumentTypeError(f"{text}: must be a number of seconds, 0 or more")
+    return seconds
+
+
+def _schedule(every_s: float, cron: str | None, timezone: str | None) -> Schedule:
+    return Cron(cron, timezone=timezone) if cron else Interval(timedelta(seconds=every_s))
+
+
+def _plain(value: object) -> object:
+    """What a server can keep; a path that means the same wherever a run is started."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return str(value.absolute()) if isinstance(value, Path) else value
+
+
+def crash_the_silent() -> None:
+    """A run that was killed cannot say so, and would be Running for ever: without a heartbeat it has crashed."""
+    automation = Automation(
+        name="Matchcut: runs that fell silent have crashed",
+        trigger=EventTrigger(
+            after={"prefect.flow-run.heartbeat"},
+            expect={"prefect.flow-run.*"},
+            match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
+            match_related=ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.name": NAME}),
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=MISSED_HEARTBEATS * HEARTBEAT_S),
+        ),
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, message="No heartbeat: the process was killed.")],
+    )
+    try:
+        Automation.read(name=automation.name)
+    except ValueError:  # there is none of that name
+        automation.create()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""A Prefect server of our own for as long as a watched folder is served: embedded ones run no schedules."""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from flows.settings import server_url, set_defaults
+from pipeline.errors import MachineError
+
+HOST = "127.0.0.1"
+_START_S = 180  # a new database is made first, and that takes a slow disk a while
+_STOP_S = 10
+_PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """The API's address: the user's server where one is named, else one that ends with this process.
+
+    Raises MachineError where it cannot be started.
+    """
+    named = server_url()
+    if named:
+        yield named
+        return
+    port = _port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for the runner alone: it still has a schedule to pause
+        preexec_fn=_ends_with_parent(),  # noqa: PLW1509  one C call, bound before the fork
+    )
+    try:
+        url = f"http://{HOST}:{port}/api"
+        _wait_for(f"{url}/health", process)
+        set_defaults({"PREFECT_API_URL": url})
+        yield url
+    finally:
+        _stop(process)
+
+
+def _port() -> int:
+    from prefect.settings import PREFECT_SERVER_API_PORT
+
+    port = int(PREFECT_SERVER_API_PORT.value())
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            raise MachineError(
+                f"port {port}: taken by another program. If that is a Prefect server, use it: "
+                f"PREFECT_API_URL=http://{HOST}:{port}/api; or choose another port: PREFECT_SERVER_API_PORT"
+            ) from None
+    return port
+
+
+def _wait_for(health: str, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + _START_S
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            with urllib.request.urlopen(health, timeout=1):  # noqa: S310  our own address, http
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise MachineError(f"the Prefect server did not answer at {health}. `prefect server start` says why")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _ends_with_parent() -> Callable[[], object] | None:
+    """Linux alone can tie a child's life to its parent's, so that no server is left behind by a kill."""
+    if sys.platform != "linux":
+        return None
+    return partial(ctypes.CDLL(None).prctl, _PR_SET_PDEATHSIG, signal.SIGTERM)

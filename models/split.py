@@ -1,0 +1,98 @@
+"""Who may be judged: files are parted by scene, never by frame, and what looks alike stays together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.uint8]
+Hashes = npt.NDArray[np.uint64]
+
+NEAR_BITS = 6  # of 64: as many may differ between two pictures of the same thing
+_FLAT = 6.0  # below this spread of grey a picture shows nothing that could be compared
+_GROUP = re.compile(r"(?:^|[_\-. ])g\d{1,3}(?=[_\-. ]|$)", re.IGNORECASE)  # UCF's v_Dunk_g07_c02
+_TAKE = re.compile(r"^(?:take|trial|session|scene|match|game)[_\-. ]?\d+", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shares:
+    """How much of each label is kept from training: `val` to choose by, `heldout` to judge by."""
+
+    val: float = 0.2
+    heldout: float = 0.0
+
+
+def group_in_name(path: Path) -> str | None:
+    """The scene that a file's name or folder states: `v_Dunk_g07` of v_Dunk_g07_c02.avi, `Trial_2` of a folder."""
+    found = _GROUP.search(path.stem)
+    if found:
+        return path.stem[: found.end()]
+    for part in (path.stem, *reversed(path.parent.parts)):
+        take = _TAKE.match(part)
+        if take:
+            return take.group()
+    return None
+
+
+def dhash(pixels: Pixels) -> Hashes:
+    """64 bits a picture, (N,): is each of 9 x 8 grey cells darker than its right neighbour? Flat pictures give 0."""
+    hashes = np.zeros(len(pixels), np.uint64)
+    for k, picture in enumerate(pixels):
+        grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+        cells = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA).astype(np.int16)
+        if cells.std() >= _FLAT:
+            hashes[k] = np.packbits(cells[:, 1:] > cells[:, :-1]).view(np.uint64)[0]
+    return hashes
+
+
+def clusters(hashes: Hashes, groups: Sequence[Hashable]) -> npt.NDArray[np.int64]:
+    """A cluster number for each picture, (N,): pictures of one group, or near-duplicates, share it, and so on.
+
+    `groups` (N,) says what belongs together already (the frames of a clip). A hash of 0 compares with nothing.
+    """
+    parent = np.arange(len(hashes))
+
+    def root(k: int) -> int:
+        while parent[k] != k:
+            parent[k] = parent[parent[k]]
+            k = int(parent[k])
+        return k
+
+    first: dict[Hashable, int] = {}
+    for k, group in enumerate(groups):
+        parent[root(k)] = root(first.setdefault(group, k))
+    for k in np.flatnonzero(hashes):
+        apart = np.bitwise_count(hashes[: int(k)] ^ hashes[k])
+        for near in np.flatnonzero((apart <= NEAR_BITS) & (hashes[: int(k)] != 0)):
+            parent[root(int(k))] = root(int(near))
+    return np.array([root(k) for k in range(len(hashes))], dtype=np.int64)
+
+
+def parted(
+    cluster: npt.NDArray[np.int64], label: Sequence[Hashable], shares: Shares, seed: int
+) -> Mapping[str, Hashes]:
+    """Numbers of the pictures in train, val and heldout. No cluster is parted; of each label the shares are kept.
+
+    A label with a single cluster is trained on and cannot be judged: at least one cluster always stays in train.
+    """
+    place = np.full(int(cluster.max(initial=-1)) + 1, "train", dtype="<U8")
+    kind_of = {int(c): label[k] for k, c in reversed(list(enumerate(cluster)))}
+    rng = np.random.default_rng(seed)
+    for kind in sorted(set(kind_of.values()), key=str):
+        mine = rng.permutation(sorted(c for c, k in kind_of.items() if k == kind))
+        val, heldout = (_count(len(mine), share) for share in (shares.val, shares.heldout))
+        if val + heldout < len(mine):
+            place[mine[:val]], place[mine[val : val + heldout]] = "val", "heldout"
+        elif val < len(mine):
+            place[mine[:val]] = "val"
+    return {name: np.flatnonzero(place[cluster] == name) for name in ("train", "val", "heldout")}
+
+
+def _count(clusters: int, share: float) -> int:
+    return max(1, round(clusters * share)) if share > 0 else 0

@@ -1,0 +1,72 @@
+"""Runs the ffmpeg program: which one, how long, and what it said when it failed. Knows nothing of what it is asked."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import imageio_ffmpeg
+
+from pipeline.errors import ExportFailed, MachineError
+
+_PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
+_TAIL_LINES = 4
+_NO_SPACE = os.strerror(errno.ENOSPC)
+
+Encode = Callable[[Sequence[str], Path, float], None]
+"""Write a file: (arguments without the program and the output, output, limit in seconds). Raises when it fails."""
+
+
+class EncodeError(Exception):
+    """ffmpeg ended with an error; the message is what it said last."""
+
+
+def encode(arguments: Sequence[str], output: Path, timeout_s: float) -> None:
+    """Run ffmpeg until it ends. Raises EncodeError, OSError on a full disk, ExportFailed when it takes too long."""
+    command = [ffmpeg_program(), "-nostdin", "-hide_banner", "-loglevel", "error", *arguments, "-y", f"file:{output}"]
+    try:
+        ended = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=timeout_s,
+            check=False,
+            preexec_fn=_dies_with_parent(),  # one C call, bound before the fork
+        )
+    except subprocess.TimeoutExpired:
+        raise ExportFailed(
+            f"{output.name}: ffmpeg did not end within {timeout_s:.0f} s. Raise export.timeout_s, or choose a faster "
+            "export.preset"
+        ) from None
+    if ended.returncode != 0:
+        said = ended.stderr.decode(errors="replace").strip()
+        if _NO_SPACE in said:
+            raise OSError(errno.ENOSPC, _NO_SPACE, str(output))
+        raise EncodeError(f"ffmpeg ended with {ended.returncode}: " + " / ".join(said.splitlines()[-_TAIL_LINES:]))
+
+
+def ffmpeg_program() -> str:
+    """The binary in use: MATCHCUT_FFMPEG, or the one that imageio-ffmpeg carries. Raises MachineError."""
+    named = os.environ.get("MATCHCUT_FFMPEG")
+    if not named:
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    if not os.access(named, os.X_OK):
+        raise MachineError(
+            f"MATCHCUT_FFMPEG={named}: no such program. Correct it, or unset it to use the one that is installed"
+        )
+    return named
+
+
+def _dies_with_parent() -> Callable[[], object] | None:
+    """Linux alone can tie a child's life to its parent's, so that a killed run leaves no encoder behind."""
+    if sys.platform != "linux":
+        return None
+    return partial(ctypes.CDLL(None).prctl, _PR_SET_PDEATHSIG, signal.SIGKILL)
