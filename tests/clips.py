@@ -11,8 +11,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.decode import frames_at
-from pipeline.records import Segment, Video
+from pipeline.records import Segment
 from pipeline.timeline import NS_PER_S, Span
 from tests.media import ffmpeg
 
@@ -91,14 +90,8 @@ def _sound(path: Path, start_s: Fraction) -> tuple[npt.NDArray[np.float32], int]
 
 
 def _mono(frame: av.AudioFrame) -> npt.NDArray[np.float32]:
-    """The first channel, full scale 1."""
+    """The channels added up, full scale 1."""
     samples = frame.to_ndarray()
-    first = samples[0] if frame.format.is_planar else samples[0, :: len(frame.layout.channels)]
-    return (first / np.iinfo(first.dtype).max if first.dtype.kind == "i" else first).astype(np.float32)
-
-
-def on_display(video: Video, start_s: float, end_s: float) -> list[int]:
-    """Times in ns of the source's pictures on display during [start_s, end_s), each asked for at its own instant."""
-    start_ns, end_ns = round(start_s * NS_PER_S), round(end_s * NS_PER_S)
-    batch = frames_at(video, range(start_ns, end_ns, NS_PER_S // 200), 8, 8)
-    return [int(t) for t in batch.pts_ns]
+    channels = samples if frame.format.is_planar else samples.reshape(-1, len(frame.layout.channels)).T
+    scale = np.iinfo(samples.dtype).max if samples.dtype.kind == "i" else 1
+    return (channels.astype(np.float32) / scale).sum(axis=0)

@@ -144,7 +144,7 @@ def test_sound_that_ended_is_left_out_and_named(tmp_path: Path) -> None:
 
 
 def test_another_audio_track_can_be_chosen(tmp_path: Path) -> None:
-    two = "-map 0:v -map 1:a -map 1:a -filter:a:0 volume=0 -c:a aac"
+    two = "-map 0:v -map 0:a -map 0:a -filter:a:0 volume=0 -c:a aac"
     source = flashes_and_beeps(tmp_path / "two.mp4", f"{two} {X264}")
     quiet = export_one(source, 1, 3, tmp_path / "0", dataclasses.replace(CONFIG, audio_track=0))
     loud = export_one(source, 1, 3, tmp_path / "1", dataclasses.replace(CONFIG, audio_track=1))
