@@ -44,8 +44,7 @@ from pipeline.store import Fingerprints
 NAME = "highlights"
 PARTIALLY_FAILED = "PartiallyFailed"
 PUBLISHING_AT_ONCE = 2
-RETRIES = 2
-RETRY_DELAY_S = 5
+RETRY_DELAYS_S = (1, 10, 60)
 # What a network drive or a busy machine says once and not again. A missing file or a full disk stays as it is.
 _PASSING = """
     EAGAIN EBUSY EINTR EIO ESTALE ETIMEDOUT
@@ -62,8 +61,8 @@ def is_transient(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> 
 
 # Whether there is anything to do is told by the keys of `pipeline.run`, so Prefect keeps no results of its own.
 _AS_TASK: dict[str, Any] = {
-    "retries": RETRIES,
-    "retry_delay_seconds": RETRY_DELAY_S,
+    "retries": len(RETRY_DELAYS_S),
+    "retry_delay_seconds": list(RETRY_DELAYS_S),
     "retry_condition_fn": is_transient,
     "cache_policy": NO_CACHE,
     "persist_result": False,
@@ -75,9 +74,11 @@ MakeWork = Callable[[Namespace], Work]
 def highlights_flow(make_work: MakeWork) -> Flow[..., State[Any]]:
     """The flow, for work that `make_work` makes from the options of `matchcut run` (`pipeline.commands.work`)."""
 
+    publishing: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=PUBLISHING_AT_ONCE)
+
     @flow(
         name=NAME,
-        task_runner=ThreadPoolTaskRunner(max_workers=PUBLISHING_AT_ONCE),
+        task_runner=publishing,
         retries=0,  # what has failed is recorded, and the next run takes it up
         persist_result=False,
     )

@@ -29,24 +29,24 @@ def pending(
     Then a file is left for later until it stood still for `settle_s`, and one that could not be read is left until
     it changes: tried again every minute it would only fail every minute.
     """
-    watched = settle_s is not None
-    unnamed = _unnamed_failures(work) if watched else {}
+    leave_failed = settle_s is not None and not work.force
+    unnamed = _unnamed_failures(work) if leave_failed else {}
     todo, standing = [], []
     for file in files:
-        outcome = _standing(file, work, fingerprints, unnamed, watched=watched)
+        outcome = _standing(file, work, fingerprints, unnamed, leave_failed=leave_failed)
         standing.append(outcome) if outcome else todo.append(file)
     return Pending(settled(todo, time.time(), settle_s) if settle_s is not None else tuple(todo), tuple(standing))
 
 
 def _standing(
-    file: Input, work: Work, fingerprints: Fingerprints, unnamed: Mapping[str, str], *, watched: bool
+    file: Input, work: Work, fingerprints: Fingerprints, unnamed: Mapping[str, str], *, leave_failed: bool
 ) -> VideoOutcome | None:
     try:
         job = job_of(file, work, fingerprints)
     except VideoError as error:
         same = unnamed.get(path_from(work.out, file.path)) == str(error)
         return VideoOutcome(path=file.path, video_id=None, dir=None, error=str(error)) if same else None
-    return _done(job, work) or (_failed_for_good(job, work) if watched else None)
+    return _done(job, work) or (_failed_for_good(job, work) if leave_failed else None)
 
 
 def _done(job: Job, work: Work) -> VideoOutcome | None:
@@ -60,7 +60,7 @@ def _failed_for_good(job: Job, work: Work) -> VideoOutcome | None:
         "publish": publish_key(job, work),
     }
     for name, stage in load_state(job.folder).stages.items():
-        if stage.state == "failed" and stage.key == keys.get(name) and not work.force:
+        if stage.state == "failed" and stage.key == keys.get(name):
             folder = job.folder.relative_to(work.out).as_posix()
             return VideoOutcome(path=job.input.path, video_id=job.video_id, dir=folder, error=stage.error)
     return None
