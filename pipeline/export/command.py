@@ -30,6 +30,7 @@ from pipeline.timeline import NS_PER_S
 TIME_BASE_HZ = 90_000  # of the pictures: whole ticks at every usual rate, and 11 microseconds otherwise
 _THREADS = 4  # of the encoder, on every machine: another count makes other bytes
 _MAX_GAP_S = 0.03  # sound that is further off its time stamps is put right by silence or by cutting
+_DISTINCT_NS = 1000  # ffmpeg-python takes equal inputs for one and the same; a microsecond tells two pieces apart
 
 # ffmpeg-python is untyped: its nodes are Any.
 Node = Any
@@ -55,8 +56,7 @@ _PLACE = "OUTPUT"  # stands for the output file, which the encoder appends itsel
 def _reading(recipe: Recipe, piece: Piece, number: int) -> dict[str, Any]:
     options: dict[str, Any] = {
         "copyts": None,
-        # ffmpeg-python takes equal inputs for one and the same: a microsecond tells two equal pieces apart.
-        "t": _seconds(piece.read_ns + number * 1000),
+        "t": _seconds(piece.read_ns + number * _DISTINCT_NS),
         "noautorotate": None,  # the picture is turned as everywhere else in this project: by quarter turns
         "protocol_whitelist": "file",
         "format_whitelist": VIDEO_FORMATS,
@@ -96,7 +96,10 @@ def _selection(video: Video, cut: Cut) -> dict[str, str | int]:
 
 
 def _joined_sound(sources: Sequence[Node], recipe: Recipe) -> Node:
-    nodes = [_sound(source, recipe, piece) for source, piece in zip(sources, recipe.pieces, strict=True)]
+    nodes = [
+        _sound(source, recipe, piece) if piece.sound is not None else _silence(recipe, piece, n)
+        for n, (source, piece) in enumerate(zip(sources, recipe.pieces, strict=True))
+    ]
     return nodes[0] if len(nodes) == 1 else ffmpeg.concat(*nodes, v=0, a=1)
 
 
@@ -109,9 +112,19 @@ def _sound(source: Node, recipe: Recipe, piece: Piece) -> Node:
     node = node.filter("asetpts", f"round(PTS-({shift})/TB)")
     # `async=1`: no stretching, but gaps are filled and overlaps cut, from time 0 on.
     node = node.filter("aresample", **{"async": 1, "min_hard_comp": _MAX_GAP_S, "first_pts": 0})
-    # As long as the pictures, to the sample: shorter, and the next piece would start early.
-    duration = _seconds(span.duration_ns)
-    return _apply(node, recipe.track.treatment.steps).filter("apad", whole_dur=duration).filter("atrim", end=duration)
+    return _whole_length(_apply(node, recipe.track.treatment.steps), piece)
+
+
+def _silence(recipe: Recipe, piece: Piece, number: int) -> Node:
+    assert recipe.track is not None
+    source = ffmpeg.input("anullsrc", f="lavfi", t=_seconds(piece.cut.span.duration_ns + number * _DISTINCT_NS))
+    return _whole_length(_apply(source.audio, recipe.track.treatment.steps), piece)
+
+
+def _whole_length(node: Node, piece: Piece) -> Node:
+    """As long as the pictures, to the sample: shorter, and the next piece would start early."""
+    duration = _seconds(piece.cut.span.duration_ns)
+    return node.filter("apad", whole_dur=duration).filter("atrim", end=duration)
 
 
 def _apply(node: Node, steps: tuple[Step, ...]) -> Node:
