@@ -208,7 +208,7 @@ def test_of_several_boxes_in_a_picture_the_surest_is_the_subject() -> None:
 
 
 def test_a_rise_out_of_silence_is_counted_from_the_floor() -> None:
-    causes = excite(video(loudness_db=with_rise(-70, -30), motion=with_rise(0, 0.016)), ExciteConfig()).causes
+    causes = excite(video(loudness_db=with_rise(-70, -30), motion=with_rise(0.0, 0.016)), ExciteConfig()).causes
     assert causes["loudness_rise_db"][104] == 20  # from -50 LUFS
     assert causes["motion_ratio"][104] == pytest.approx(4)  # from 0.004
 
