@@ -63,6 +63,8 @@ def test_the_output_folder_inside_the_input_is_not_looked_into(tmp_path: Path) -
     assert find_inputs([root], root / "out") == find_inputs([root / "a.mp4"], root / "out")
     (tmp_path / "link").symlink_to(root / "out")
     assert names(find_inputs([root], root / "link")) == ["a.mp4"]
+    (tmp_path / "way").symlink_to(root)
+    assert names(find_inputs([root / "way"], root / "out")) == ["a.mp4"]
 
 
 def test_the_output_folder_as_input_is_refused_rather_than_silently_empty(tmp_path: Path) -> None:
@@ -88,6 +90,13 @@ def test_a_summary_that_another_program_wrote_hides_nothing(tmp_path: Path, cont
 def test_a_pipe_in_place_of_a_summary_hangs_nothing(tmp_path: Path) -> None:
     root = laid_out(tmp_path, "a.mp4")
     os.mkfifo(root / "summary.json")
+    assert names(find_inputs([root], tmp_path / "out")) == ["a.mp4"]
+
+
+def test_links_to_folders_are_not_followed(tmp_path: Path) -> None:
+    laid_out(tmp_path / "archive", "old.mp4")
+    root = laid_out(tmp_path / "in", "a.mp4")
+    (root / "archive").symlink_to(tmp_path / "archive")
     assert names(find_inputs([root], tmp_path / "out")) == ["a.mp4"]
 
 

@@ -257,6 +257,55 @@ def test_a_pickle_is_never_opened(tmp_path: Path, write: Callable[[Path, Bomb], 
     assert not (tmp_path / "trace").exists()
 
 
+ENCRYPTED, UNKNOWN = (6, 1), (8, 99)  # offset in an entry's head, value
+
+
+@pytest.mark.parametrize("change", [ENCRYPTED, UNKNOWN])
+def test_an_archive_of_another_kind_is_refused(tmp_path: Path, change: tuple[int, int]) -> None:
+    save_predictions(tmp_path, SOME, "the key")
+    path = tmp_path / "predictions.npz"
+    raw = bytearray(path.read_bytes())
+    offset, value = change
+    for magic, extra in ((b"PK\x03\x04", 0), (b"PK\x01\x02", 2)):  # each entry, and its line in the directory
+        for found in re.finditer(re.escape(magic), bytes(raw)):
+            raw[found.start() + offset + extra] = value
+    path.write_bytes(raw)
+    assert stored_key(tmp_path) is None
+    with pytest.raises(UnusableResult, match=r"cannot be read .* Run again with --force"):
+        load_predictions(tmp_path)
+
+
+def test_an_archive_that_does_not_unpack_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("about.npy", b"x" * 100)
+    raw = bytearray(path.read_bytes())
+    raw[30 + len("about.npy")] = 0x07  # the first packed byte: a kind of block that does not exist
+    path.write_bytes(raw)
+    with pytest.raises(UnusableResult, match="invalid block type"):
+        load_predictions(tmp_path)
+    assert stored_key(tmp_path) is None
+
+
+@pytest.mark.parametrize("about", ["[]", "{}", '{"schema": "matchcut.predictions/1", "key": 7}'])
+def test_arrays_of_another_program_are_refused(tmp_path: Path, about: str) -> None:
+    np.savez(tmp_path / "predictions.npz", about=np.frombuffer(about.encode(), np.uint8))
+    assert stored_key(tmp_path) is None
+    with pytest.raises(UnusableResult, match=r"predictions\.npz: cannot be read"):
+        load_predictions(tmp_path)
+
+
+def test_an_archive_that_ends_early_inside_an_entry_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("about.npy", b"\x93NUMPY\x01\x00")
+    raw = bytearray(path.read_bytes())
+    entry = raw.index(b"PK\x01\x02")
+    raw[entry + 20 : entry + 28] = struct.pack("<II", 500, 500)  # more than the file has left
+    path.write_bytes(raw)
+    assert stored_key(tmp_path) is None
+
+
 def test_an_archive_that_would_unpack_to_gigabytes_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "predictions.npz"
     with zipfile.ZipFile(path, "w") as archive:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 import zipfile
 import zlib
 from dataclasses import asdict
@@ -29,12 +28,10 @@ _DAMAGE = (
     OSError,
     EOFError,
     MemoryError,
-    NotImplementedError,
     RuntimeError,
     ValueError,
     KeyError,
     TypeError,
-    struct.error,
 )
 
 
