@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.config import Config
-from pipeline.errors import UsageError, VideoError
+from pipeline.errors import MatchcutError, UsageError, VideoError
 from pipeline.inputs import SUMMARY
 from pipeline.records import Summary, VideoOutcome
 from pipeline.report import summary_from_json
 from pipeline.results import PUBLISH, Making, read_report, standing_report, write_results
-from pipeline.run import Watch, outcome_of, write_summary
+from pipeline.run import Watch, outcome_of, unforeseen, write_summary
 from pipeline.store import clean_leftovers, load_settings, load_state, locked, read_json, save_settings, save_state
 
 
@@ -60,8 +60,16 @@ def _again(out: Path, before: VideoOutcome, config: Config, *, clips: bool, watc
         state = replace(load_state(folder), config_digest=config.digest())
         return outcome_of(write_results(report.video, folder, making, state), folder, out)
     except VideoError as error:
-        save_state(folder, load_state(folder).failed(PUBLISH, str(error)))
-        return replace(before, error=str(error))
+        return _failed(before, folder, error)
+    except MatchcutError:
+        raise
+    except Exception as error:  # noqa: BLE001  as in a run: what one file brings to light must not stop the others
+        return _failed(before, folder, unforeseen(before.path.name, error))
+
+
+def _failed(before: VideoOutcome, folder: Path, error: VideoError) -> VideoOutcome:
+    save_state(folder, load_state(folder).failed(PUBLISH, str(error)))
+    return replace(before, error=str(error))
 
 
 def _can_be_tried(folder: Path) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -21,7 +22,7 @@ from typing import Protocol
 from pipeline import export, infer, page, results, signals
 from pipeline.config import Config, digest_of
 from pipeline.decode import Decoded, decode
-from pipeline.errors import ChangedWhileRead, UnreadableVideo, VideoError
+from pipeline.errors import ChangedWhileRead, MatchcutError, UnreadableVideo, VideoError
 from pipeline.inputs import SUMMARY, Input, Inputs
 from pipeline.media import refuse_special_files
 from pipeline.names import VIDEOS, video_folder_name
@@ -241,6 +242,19 @@ def process(input_: Input, work: Work, fingerprints: Fingerprints) -> VideoOutco
         return publish(job, work)
     except VideoError as error:
         return failed(input_, work, fingerprints, error)
+    except MatchcutError:
+        raise
+    except Exception as error:  # noqa: BLE001  what one file brings to light must not stop the others
+        return failed(input_, work, fingerprints, unforeseen(input_.path.name, error))
+
+
+def unforeseen(name: str, error: Exception) -> VideoError:
+    """A mistake of ours rather than of the file's; where it happened is all that a report of it needs."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return VideoError(
+        f"{name}: {type(error).__name__} in {Path(place.filename).name}:{place.lineno}: {error}. "
+        "This is a mistake in Matchcut: please report it"
+    )
 
 
 def failed(input_: Input, work: Work, fingerprints: Fingerprints, error: VideoError) -> VideoOutcome:

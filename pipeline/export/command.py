@@ -38,18 +38,17 @@ Node = Any
 
 def arguments(recipe: Recipe, config: ExportConfig, key: str) -> list[str]:
     """All arguments but the program, the global ones and the output. `key` is written into the file as its comment."""
-    sources = [
-        ffmpeg.input(f"file:{recipe.video.path.absolute()}", **_reading(recipe, piece, n))
-        for n, piece in enumerate(recipe.pieces)
-    ]
+    sources = [ffmpeg.input(_SOURCE, **_reading(recipe, piece, n)) for n, piece in enumerate(recipe.pieces)]
     nodes = [_joined_pictures(sources, recipe)]
     if recipe.track:
         nodes.append(_joined_sound(sources, recipe))
     output = ffmpeg.output(*nodes, _PLACE, **_encoding(recipe, config, key))
     compiled: list[str] = output.compile()[1:]
-    return compiled[: compiled.index(_PLACE)]
+    source = f"file:{recipe.video.path.absolute()}"
+    return [source if argument == _SOURCE else argument for argument in compiled[: compiled.index(_PLACE)]]
 
 
+_SOURCE = "SOURCE"  # stands for the input file: ffmpeg-python cannot take a name that is no UTF-8
 _PLACE = "OUTPUT"  # stands for the output file, which the encoder appends itself
 
 
