@@ -29,11 +29,19 @@ class Augmentation:
 NO_AUGMENTATION = Augmentation(smallest_area=1.0, stretch=1.0, mirror=0.0, light=0.0)
 
 
-def augmented(
-    pixels: Pixels, xywh: Floats, how: Augmentation, size_px: tuple[int, int], rng: np.random.Generator
+def augmented(  # noqa: PLR0917  pictures and boxes, then how
+    pixels: Pixels,
+    xywh: Floats,
+    how: Augmentation,
+    size_px: tuple[int, int],
+    rng: np.random.Generator,
+    crops: Floats | None = None,
 ) -> tuple[Pixels, Floats]:
-    """B pictures (B, H, W, 3) as (B, *size_px, 3), and their boxes (B, 4) x, y, w, h (NaN: none) as they are then."""
-    crops = random_crops(len(pixels), how, rng)
+    """B pictures (B, H, W, 3) as (B, *size_px, 3), and their boxes (B, 4) x, y, w, h (NaN: none) as they are then.
+
+    `crops` xyxy (B, 4), where given, take the place of random ones.
+    """
+    crops = random_crops(len(pixels), how, rng) if crops is None else crops
     mirror = rng.random(len(pixels)) < how.mirror
     out = np.empty((len(pixels), *size_px, 3), np.uint8)
     for k, picture in enumerate(pixels):
@@ -77,4 +85,4 @@ def _relit(pixels: Pixels, light: float, rng: np.random.Generator) -> Pixels:
     if light == 0:
         return pixels
     gain, shift = rng.uniform(1 - light, 1 + light, (2, len(pixels), 1, 1, 1)).astype(np.float32)
-    return np.clip(pixels * gain + (shift - 1) * 128, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(pixels * gain + (shift - 1) * 128, 0, 255), np.uint8)

@@ -35,7 +35,7 @@ def iou(a: Floats, b: Floats) -> Floats:
     """Intersection over union, (...), broadcast over leading dimensions; 0 where both boxes are empty."""
     inside = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0.0, None).prod(axis=-1)
     union = area(a) + area(b) - inside
-    return np.divide(inside, union, out=np.zeros_like(union), where=union > 0)
+    return np.asarray(np.divide(inside, union, out=np.zeros_like(union), where=union > 0))
 
 
 def area(xyxy: Floats) -> Floats:
@@ -47,7 +47,7 @@ def within(xyxy: Floats, crop_xyxy: Floats) -> Floats:
     """The same boxes as fractions of a crop of the picture, not clipped."""
     origin = np.concatenate([crop_xyxy[..., :2]] * 2, axis=-1)
     size = np.concatenate([crop_xyxy[..., 2:] - crop_xyxy[..., :2]] * 2, axis=-1)
-    return (xyxy - origin) / size
+    return np.asarray((xyxy - origin) / size)
 
 
 def mirrored(xyxy: Floats) -> Floats:

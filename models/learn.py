@@ -21,7 +21,7 @@ from models.evaluate import Answers, answers, answers_from, judged
 from models.losses import LossWeights, Targets, balance
 from models.network import BOX, EVENTS, TAGS, Network
 from models.resolve import ImageNet, resolve
-from models.spec import CheckpointInfo, Spec
+from models.spec import CheckpointInfo, Spec, read_info
 from models.split import Shares, clusters, dhash, parted
 from models.targets import Plan, Truth, truth_of
 from models.weights_file import load_torchvision_weights
@@ -64,6 +64,15 @@ class Learned:
     network: Network
     info: CheckpointInfo
     kept: tuple[str, ...]
+
+
+def input_size(recipe: Recipe) -> tuple[int, int]:
+    """Height and width of the pictures that the network will take. Raises CheckpointError."""
+    where = resolve(recipe.base)
+    if recipe.size_px is not None or isinstance(where, ImageNet):
+        return (recipe.size_px or _IMAGENET_SIDE_PX,) * 2
+    spec = read_info(where.path).spec
+    return spec.height_px, spec.width_px
 
 
 def start(recipe: Recipe, plan: Plan) -> tuple[Network, tuple[str, ...]]:

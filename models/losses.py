@@ -27,7 +27,8 @@ class Targets(NamedTuple):
 
     def rows(self, index: Tensor) -> Targets:
         """The targets of these pictures."""
-        return Targets(*(None if part is None else part[index] for part in self))
+        soft = None if self.soft_tags is None else self.soft_tags[index]
+        return Targets(self.tag[index], self.events[index], self.box[index], soft)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 Pixels = npt.NDArray[np.uint8]
 Hashes = npt.NDArray[np.uint64]
+Ints = npt.NDArray[np.int64]
 
 NEAR_BITS = 6  # of 64: as many may differ between two pictures of the same thing
 _FLAT = 6.0  # below this spread of grey a picture shows nothing that could be compared

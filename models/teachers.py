@@ -22,7 +22,7 @@ Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Detector = Callable[[Floats], Floats]  # (1, 3, 416, 416) BGR 0-255 -> (1, 3549, 85) raw
 
-FEATURE_PX = 160
+FEATURE_PX = 192
 FEATURES = 1280
 _DETECTOR_PX = 416
 _MIN_SCORE = 0.3
@@ -64,6 +64,14 @@ def feature_teacher(weights: Path) -> Callable[[Pixels], Floats]:
         return np.asarray(out.numpy(), np.float32)
 
     return features
+
+
+def feature_classes(weights: Path) -> nn.Linear:
+    """MobileNetV2's class layer on those features, which stays as it is."""
+    state = torch.load(weights, weights_only=True)
+    layer = nn.Linear(FEATURES, len(state["classifier.1.bias"])).requires_grad_(requires_grad=False)
+    layer.load_state_dict({name: state[f"classifier.1.{name}"].float() for name in ("weight", "bias")})
+    return layer
 
 
 def onnx_detector(path: Path) -> Detector:
