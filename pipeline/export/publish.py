@@ -45,6 +45,6 @@ def _flush(path: Path) -> None:
 
 
 def _no_room(target: Path, needed_bytes: int) -> str:
-    free = shutil.disk_usage(target.parent).free
-    needed = f"about {needed_bytes / 1e6:.1f} MB are needed" if needed_bytes else "more is needed"
-    return f"{target}: the disk is full; {needed}, {free / 1e6:.1f} MB are free. Make room and run again"
+    free_bytes = shutil.disk_usage(target.parent).free
+    needed = f"about {needed_bytes / 1e6:.2f} MB are needed" if needed_bytes else "more is needed"
+    return f"{target}: the disk is full; {needed}, {free_bytes / 1e6:.2f} MB are free. Make room and run again"

@@ -28,6 +28,7 @@ _SILENCE = 1e-3  # 60 dB below full scale: too little to compare
 _SAME = 0.5  # correlation below which it is another sound; AAC keeps more than 0.95
 _TIE = 0.99  # a hum correlates as well one period off: of nearly equal peaks the smallest lag counts
 _JITTER_NS = 10 * NS_PER_MS
+_NOWHERE_NS = -(1 << 62)
 _SEEK_EARLY_NS = 500 * NS_PER_MS
 
 Samples = npt.NDArray[np.float32]
@@ -79,7 +80,7 @@ class _Ear:
         self._container, self._stream = container, stream
         self._resampler: AudioResampler | None = None
         self._format: tuple[str, str, int] | None = None
-        self._next_ns = 0
+        self._next_ns = _NOWHERE_NS
         self.damaged_packets = 0
 
     def seek(self, container_ns: int) -> None:

@@ -19,7 +19,7 @@ from pipeline.records import Segment, Video
 THUMBS = "thumbs"
 _QUALITY = 85
 _GREEN, _BLACK = (80, 220, 60), (0, 0, 0)  # RGB
-_TEXT_PX = 12
+_TEXT_PX, _MARGIN_PX = 12, 3
 
 DrawnBox = tuple[Sequence[float], str, float]
 """(x0, y0, x1, y1) as fractions of the displayed picture, label, score."""
@@ -68,12 +68,15 @@ def draw_boxes(picture: npt.NDArray[np.uint8], boxes: Sequence[DrawnBox]) -> npt
 
 
 def _write_label(drawn: npt.NDArray[np.uint8], text: str, corner: tuple[int, int]) -> None:
-    """Above the box if there is room, inside it otherwise."""
-    x, y = corner
-    baseline = y - 4 if y > _TEXT_PX + 4 else y + _TEXT_PX + 2
-    face = cv2.FontFace("sans")
-    for shift, colour in ((1, _BLACK), (0, _GREEN)):
-        cv2.putText(drawn, text, (x + 2 + shift, baseline + shift), colour, face, _TEXT_PX)
+    """Black on the box's colour: above the box if there is room, inside it otherwise; moved left to fit in."""
+    face = cv2.FontFace("sans")  # the one that OpenCV carries; letters it lacks become question marks
+    height_px, width_px = drawn.shape[:2]
+    text_px = cv2.getTextSize((width_px, height_px), text, (0, 0), face, _TEXT_PX)[2] + 2 * _MARGIN_PX
+    line_px = _TEXT_PX + _MARGIN_PX
+    left = max(0, min(corner[0] - 1, width_px - text_px))
+    top = corner[1] - line_px if corner[1] >= line_px else corner[1]
+    cv2.rectangle(drawn, (left, top), (left + text_px, top + line_px), _GREEN, cv2.FILLED)
+    cv2.putText(drawn, text, (left + _MARGIN_PX, top + _TEXT_PX), _BLACK, face, _TEXT_PX)
 
 
 def _write(target: Path, picture: npt.NDArray[np.uint8]) -> None:

@@ -17,8 +17,7 @@ from pipeline.records import Video
 Step = tuple[str, dict[str, str | int]]
 
 _HD_HEIGHT_PX = 720
-_UNSTATED = 2  # AVColorSpace
-_MATRICES = (1, 4, 5, 6, 7, 9)  # those that H.264 in a browser may state: BT.709, FCC, BT.470, BT.601, 240M, BT.2020
+_MATRICES = (1, 4, 5, 6, 7, 9)  # AVColorSpace: BT.709, FCC, BT.470, BT.601, 240M, BT.2020; 2 is unstated
 _EXACT_SCALING = "bicubic+accurate_rnd+full_chroma_int+bitexact"  # independent of the CPU's SIMD path
 _TURNS = {1: [("transpose", "cclock")], 2: [("hflip", ""), ("vflip", "")], 3: [("transpose", "clock")]}
 _AAC_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
@@ -104,16 +103,16 @@ def _colour(video: Video, look: Look, size: tuple[int, int]) -> tuple[tuple[Step
     scale: dict[str, str | int] = {"flags": _EXACT_SCALING}
     if look.full_range or is_rgb:
         scale["out_range"] = "limited"
-    if is_rgb or look.matrix not in (*_MATRICES, _UNSTATED):
+    if is_rgb:
         scale["out_color_matrix"] = "bt709" if size[1] >= _HD_HEIGHT_PX else "bt601"
     stated: dict[str, str | int] = {} if look.full_range or is_rgb else {"range": "limited"}
-    if look.matrix == _UNSTATED and not is_rgb:
+    if look.matrix not in _MATRICES and not is_rgb:  # as `pipeline.media` guesses
         stated["colorspace"] = "bt709" if look.height_px >= _HD_HEIGHT_PX else "smpte170m"
     named: tuple[Step, ...] = (("setparams", stated),) if stated else ()
-    plain = video.pixel_format == "yuv420p" and not look.full_range
     full = " of full range" if look.full_range else ""
-    changes = () if plain else (f"{video.pixel_format}{full} converted to yuv420p of limited range",)
-    return (*named, ("scale", scale), ("format", {"pix_fmts": "yuv420p"})), changes
+    changes = (f"{video.pixel_format}{full} converted to yuv420p of limited range",)
+    steps: tuple[Step, ...] = (*named, ("scale", scale), ("format", {"pix_fmts": "yuv420p"}))
+    return steps, () if video.pixel_format == "yuv420p" and not full else changes
 
 
 def _hdr(look: Look) -> tuple[tuple[Step, ...], tuple[str, ...]]:

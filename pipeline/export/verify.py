@@ -106,13 +106,14 @@ def _check_packets(container: InputContainer, packets: Sequence[Packet[Stream]],
     if len(streams) != (1 if recipe.track else 0):
         raise CheckError(f"{len(streams)} sound tracks, expected {1 if recipe.track else 0}")
     if streams:
-        ends = [_ns(p.pts, p.stream) + _ns(p.duration, p.stream) for p in packets if p.stream is streams[0]]
-        _check_near("duration of the sound", max(ends, default=0), recipe.duration_ns, _AAC_FRAME_NS)
+        spans = [(_ns(p.pts, streams[0]), _ns(p.duration, streams[0])) for p in packets if p.stream is streams[0]]
+        _check_near("start of the sound", min(spans, default=(-1 << 40, 0))[0], 0, _AAC_FRAME_NS)
+        _check_near("end of the sound", sum(max(spans, default=(0, 0))), recipe.duration_ns, _AAC_FRAME_NS)
 
 
 def _check_near(what: str, found_ns: int, wanted_ns: int, tolerance_ns: int = _TIME_TOLERANCE_NS) -> None:
     if abs(found_ns - wanted_ns) > tolerance_ns:
-        raise CheckError(f"{what}: {found_ns / NS_PER_S:.4f} s, the source has {wanted_ns / NS_PER_S:.4f} s")
+        raise CheckError(f"{what}: {found_ns / NS_PER_S:.4f} s instead of {wanted_ns / NS_PER_S:.4f} s")
 
 
 def _ns(ticks: int | None, stream: Stream) -> int:
