@@ -156,7 +156,7 @@ def learn(data: Dataset, val: Dataset | None, plan: Plan, recipe: Recipe, watch:
     chosen_by = val if val is not None else data.rows(part["val"])
     truths = tuple(truth_of(part_data, plan.tags, plan.events) for part_data in (taught, chosen_by))
     run = _frozen if recipe.regime == "frozen" else _whole
-    figures = _best(network, run(network, (taught, chosen_by), truths, kept, recipe), plan, truths[1], watch)
+    figures = best_epoch(network, run(network, (taught, chosen_by), truths, kept, recipe), plan, truths[1], watch)
     digests = {
         "train": data.digests_of(part["train"]),
         "val": tuple(sorted(set(val.digests))) if val is not None else data.digests_of(part["val"]),
@@ -170,7 +170,7 @@ def learn(data: Dataset, val: Dataset | None, plan: Plan, recipe: Recipe, watch:
 Progress = Iterator[tuple[train.Epoch, Callable[[], Answers]]]
 
 
-def _best(network: Network, progress: Progress, plan: Plan, truth: Truth, watch: Watch) -> dict[str, Any]:
+def best_epoch(network: Network, progress: Progress, plan: Plan, truth: Truth, watch: Watch) -> dict[str, Any]:
     """Run all epochs; leave the network as it was at its best, and answer the figures of that moment."""
     best, figures, state = -1.0, dict[str, Any](), None
     for epoch, answer in progress:

@@ -146,11 +146,20 @@ def _range(frame: VideoFrame) -> int:
 
 def read_picture(path: Path, height_px: int, width_px: int) -> npt.NDArray[np.uint8]:
     """A photograph as model pixels, uint8 (height_px, width_px, 3). Raises UnreadableVideo."""
+    return fit(_picture(path), height_px, width_px, VideoReformatter())
+
+
+def picture_shape(path: Path) -> tuple[int, int]:
+    """Height and width of a photograph as displayed. Raises UnreadableVideo."""
+    frame = _picture(path)
+    return (frame.width, frame.height) if frame_turns(frame) % 2 else (frame.height, frame.width)
+
+
+def _picture(path: Path) -> VideoFrame:
     refuse_special_files(path)
     options = {"format_whitelist": PICTURE_FORMATS}
     try:  # from memory: by name, FFmpeg would take "%d" for a sequence of files
         with av.open(io.BytesIO(path.read_bytes()), "r", options=options) as container:
-            frame = next(container.decode(video=0))
+            return next(container.decode(video=0))
     except (av.FFmpegError, StopIteration, IndexError) as error:
         raise UnreadableVideo(f"{path.name}: not a picture that can be decoded. Save it as JPEG or PNG") from error
-    return fit(frame, height_px, width_px, VideoReformatter())
