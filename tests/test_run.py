@@ -18,41 +18,9 @@ from pipeline.errors import DirectoryLocked
 from pipeline.inputs import find_inputs
 from pipeline.run import process_directory
 from pipeline.store import load_predictions, locked
-from tests.games import DURATION_S, FLASH_S, Desk, contents, files, make_game, read
+from tests.games import DURATION_S, FLASH_S, Desk, contents, files, read
 
 NS = 1_000_000_000
-
-
-@pytest.fixture(scope="module")
-def game(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_game(tmp_path_factory.mktemp("games") / "game.mp4")
-
-
-@pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory, game: Path) -> Path:
-    """One game and its results, clips and all."""
-    desk = Desk(tmp_path_factory.mktemp("done"))
-    shutil.copytree(game.parent, desk.games)
-    (desk.games / "game.mp4").rename(desk.games / "a.mp4")
-    assert desk.run().failed == 0
-    return desk.base
-
-
-@pytest.fixture
-def desk(tmp_path: Path, game: Path) -> Desk:
-    """A game `a`, nothing done yet."""
-    desk = Desk(tmp_path)
-    desk.games.mkdir()
-    shutil.copy(game, desk.games / "a.mp4")
-    return desk
-
-
-@pytest.fixture
-def done_desk(tmp_path: Path, done: Path) -> Desk:
-    """A game `a`, all done; it may be changed."""
-    desk = Desk(Path(shutil.copytree(done, tmp_path / "base")))
-    desk.run()  # the copy is a file of its own, whose fingerprint is taken once
-    return desk
 
 
 def mtimes(desk: Desk) -> dict[str, int]:
