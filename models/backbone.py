@@ -112,7 +112,7 @@ def _measured(name: str, height_px: int, width_px: int) -> fx.GraphModule:
 
 
 def _last_map(traced: fx.GraphModule, name: str) -> fx.Node:
-    maps = [node for node in traced.graph.nodes if _is_map(node)]
+    maps: list[fx.Node] = [node for node in traced.graph.nodes if _is_map(node)]
     if not maps:
         raise CheckpointError(f"{name} leaves a single cell of such small pictures. Use a larger --size")
     return maps[-1]

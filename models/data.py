@@ -9,9 +9,9 @@ DATA/1.jpg  DATA/1.xml                boxes (VOC XML): beside the picture, or in
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -29,7 +29,7 @@ Floats = npt.NDArray[np.float32]
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts"})
 _MAX_XML_BYTES = 1_000_000
-_NO_BOX = (np.nan,) * 4
+_NO_BOX: tuple[float, ...] = (np.nan,) * 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +71,14 @@ class Found:
 class Dataset:
     """N pictures: pixels uint8 (N, H, W, 3), the class of each, main-subject boxes float32 (N, 4) xyxy or NaN.
 
-    `file` int64 (N,) numbers `digests` and `groups`, one entry a file: its content's sha256, and its scene.
+    `file` int64 (N,) numbers `paths`, `digests` and `groups`, one entry a file: its content's sha256, and its scene.
     """
 
     pixels: Pixels
     label: tuple[str, ...]
     box: Floats
     file: npt.NDArray[np.int64]
+    paths: tuple[Path, ...]
     digests: tuple[str, ...]
     groups: tuple[str, ...]
     unreadable: tuple[str, ...] = ()
@@ -97,8 +98,18 @@ class Dataset:
 
     def rows(self, index: npt.NDArray[np.int64]) -> Dataset:
         """These pictures alone; the list of files stays."""
-        labels = tuple(self.label[k] for k in index)
-        return Dataset(self.pixels[index], labels, self.box[index], self.file[index], self.digests, self.groups)
+        return replace(
+            self,
+            pixels=self.pixels[index],
+            label=tuple(self.label[k] for k in index),
+            box=self.box[index],
+            file=self.file[index],
+        )
+
+    def relabelled(self, names: Mapping[str, str]) -> Dataset:
+        """The same pictures under other class names; a class renamed to nothing is left out."""
+        labels = tuple(names.get(label, label) for label in self.label)
+        return replace(self, label=labels).rows(np.flatnonzero([bool(label) for label in labels]))
 
     def digests_of(self, index: npt.NDArray[np.int64]) -> tuple[str, ...]:
         """Contents that these pictures come from, sorted."""
@@ -174,6 +185,7 @@ def read(found: Found, reader: Reader, size_px: tuple[int, int], *, frames: int,
         labels,
         np.repeat(np.array([file.box for file in read_files], np.float32), counts, axis=0),
         np.repeat(np.arange(len(read_files)), counts),
+        tuple(file.path for file in read_files),
         tuple(file.digest for file in read_files),
         tuple(file.group for file in read_files),
         unreadable,
@@ -188,6 +200,7 @@ def _lost_classes(found: Found, labels: Sequence[str]) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class _File:
+    path: Path
     pixels: Pixels
     label: str
     box: tuple[float, ...]
@@ -204,7 +217,7 @@ def _read_one(source: Source, reader: Reader, size_px: tuple[int, int], frames: 
         label, box = source.label, _NO_BOX
         if source.annotation is not None:
             label, box = main_object(source.annotation, reader.shape(source.path))
-        return _File(pixels, label, box, digest_of_file(source.path), source.group)
+        return _File(source.path, pixels, label, box, digest_of_file(source.path), source.group)
     except (VideoError, DataError, OSError) as error:
         return str(error)
 

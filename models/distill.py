@@ -1,9 +1,9 @@
 """A small network from random values, taught by labels and by what larger networks say of the same pictures.
 
-The student answers the labels, the main subject's box, and - through a layer that is thrown away afterwards - the pooled
-features of its teacher (SimKD, arXiv 2203.14001: the teacher's own class layer stands on the student's guess). It is shown
-exactly the crops that the teacher saw (arXiv 2106.05237). Soft tags come from a linear probe on the teacher's features that
-was fitted on other pictures than those it speaks about. Small pictures come first (EfficientNetV2, arXiv 2104.00298).
+The student answers the labels, the main subject's box, and - through a layer that is thrown away afterwards - the
+pooled features of its teacher (arXiv 2203.14001: the teacher's own class layer stands on the student's guess). It
+is shown exactly the crops that the teacher saw (arXiv 2106.05237). Soft tags come from a linear probe on the teacher's
+features that was fitted on other pictures than those it speaks about. Small pictures come first (arXiv 2104.00298).
 """
 
 # V views, N pictures, F teacher's features, T tags
@@ -76,7 +76,7 @@ class _Student:
         self._toward = nn.Linear(network.backbone.sizes.vector, lesson.views.features.shape[2])
         self._spread, self._mean = torch.std_mean(lesson.views.features[0].float())
         self._small_steps = round(lesson.small_share * lesson.schedule.steps(len(lesson.pixels)))
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.to(memory_format=torch.channels_last)
 
     def parameters(self) -> list[nn.Parameter]:
         return [*self._network.parameters(), *self._toward.parameters()]

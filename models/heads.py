@@ -46,6 +46,7 @@ class Localizer(nn.Module):
         self.cell = nn.Conv2d(sizes.channels, _WHERE_CHANNELS, kernel_size=1)
         self.box = nn.Linear(_WHERE_CHANNELS * sizes.height * sizes.width, 4)
         nn.init.xavier_uniform_(self.cell.weight)
+        assert self.cell.bias is not None
         nn.init.zeros_(self.cell.bias)
         nn.init.xavier_uniform_(self.box.weight, gain=0.1)
         nn.init.zeros_(self.box.bias)

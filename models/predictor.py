@@ -64,7 +64,7 @@ class Predictor:
     def __init__(
         self, network: nn.Module, facts: ModelSummary, *, device: torch.device, batch: int, bf16: bool
     ) -> None:
-        self._network = network.eval().to(device, memory_format=torch.channels_last)
+        self._network = network.eval().to(device).to(memory_format=torch.channels_last)
         self._device, self._bf16, self._facts = device, bf16, facts
         self.name, self.version, self.calibrated = facts.name, facts.version, facts.calibrated
         self.tags, self.events = facts.tags, facts.events
@@ -135,9 +135,9 @@ class ImageNetClassifier(nn.Module):
         return Features(map_BDhw, map_BDhw.mean((2, 3))), {TAGS: logits_BT}
 
 
-def _fused(trunk: nn.Module) -> nn.Module:
+def _fused(trunk: nn.Module) -> fx.GraphModule:
     """Convolutions with the BatchNorm behind them folded in: the same function, up to rounding, in half the time."""
-    fused: nn.Module = fuse(trunk.eval())
+    fused = fuse(trunk.eval())
     assert isinstance(fused, fx.GraphModule)
     return fused
 

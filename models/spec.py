@@ -18,6 +18,7 @@ from typing import Any
 from pipeline.errors import CheckpointError
 
 FORMAT = "matchcut-1"
+_KEY = "matchcut"
 NONE = "none"
 MAX_HEADER_BYTES = 16 * 1024 * 1024  # the split of a million files; a hostile header must not fill the memory
 MAX_LABELS = 10_000
@@ -89,38 +90,46 @@ class CheckpointInfo:
 
 
 def to_metadata(info: CheckpointInfo) -> dict[str, str]:
-    """The metadata as safetensors wants them: strings, with JSON inside one of them. `version` is not part of it."""
+    """The metadata as safetensors wants them: strings, here JSON under one key. `version` is not part of it.
+
+    One key, since safetensors writes several in an order that changes from run to run, and the digest with it.
+    """
     content = {
+        "format": FORMAT,
         "spec": asdict(info.spec),
         "calibrated": info.calibrated,
         "training": dict(info.training),
         "metrics": dict(info.metrics),
         "split": {name: list(digests) for name, digests in info.split.items()},
     }
-    return {"format": FORMAT, "matchcut": json.dumps(content, sort_keys=True)}
+    return {_KEY: json.dumps(content, sort_keys=True)}
 
 
 def read_info(path: Path) -> CheckpointInfo:
     """The metadata of a checkpoint whose size agrees with its header. Raises CheckpointError naming what is wrong."""
-    header = read_header(path)
-    metadata = header.get("__metadata__")
-    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+    metadata = read_header(path).get("__metadata__")
+    if not isinstance(metadata, dict) or _KEY not in metadata:
         raise CheckpointError(f"{path.name}: tensors without Matchcut's metadata. Make it with: matchcut train")
     try:
-        content = json.loads(metadata["matchcut"])
-        spec = content["spec"] | {kind: tuple(content["spec"][kind]) for kind in ("tags", "events")}
-        return CheckpointInfo(
-            spec=Spec(**spec),
-            version=digest_of_file(path)[:16],
-            calibrated=bool(content["calibrated"]),
-            training=content["training"],
-            metrics=content["metrics"],
-            split={name: tuple(digests) for name, digests in content["split"].items()},
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{path.name}: its metadata are damaged ({error!r}). Copy it again, or train") from error
+        return _info(json.loads(metadata[_KEY]), digest_of_file(path)[:16])
     except CheckpointError as error:
         raise CheckpointError(f"{path.name}: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{path.name}: its metadata are damaged ({error!r}). Copy it again, or train") from error
+
+
+def _info(content: dict[str, Any], version: str) -> CheckpointInfo:
+    if content["format"] != FORMAT:
+        raise CheckpointError(f"its format is {content['format']!r}, and {FORMAT!r} is read here. Train it again")
+    spec = content["spec"] | {kind: tuple(content["spec"][kind]) for kind in ("tags", "events")}
+    return CheckpointInfo(
+        spec=Spec(**spec),
+        version=version,
+        calibrated=bool(content["calibrated"]),
+        training=content["training"],
+        metrics=content["metrics"],
+        split={name: tuple(digests) for name, digests in content["split"].items()},
+    )
 
 
 def read_header(path: Path) -> dict[str, Any]:

@@ -68,16 +68,14 @@ def clusters(hashes: Hashes, groups: Sequence[Hashable]) -> npt.NDArray[np.int64
     first: dict[Hashable, int] = {}
     for k, group in enumerate(groups):
         parent[root(k)] = root(first.setdefault(group, k))
-    for k in np.flatnonzero(hashes):
-        apart = np.bitwise_count(hashes[: int(k)] ^ hashes[k])
-        for near in np.flatnonzero((apart <= NEAR_BITS) & (hashes[: int(k)] != 0)):
-            parent[root(int(k))] = root(int(near))
+    for k in np.flatnonzero(hashes).tolist():
+        apart = np.bitwise_count(hashes[:k] ^ hashes[k])
+        for near in np.flatnonzero((apart <= NEAR_BITS) & (hashes[:k] != 0)).tolist():
+            parent[root(k)] = root(near)
     return np.array([root(k) for k in range(len(hashes))], dtype=np.int64)
 
 
-def parted(
-    cluster: npt.NDArray[np.int64], label: Sequence[Hashable], shares: Shares, seed: int
-) -> Mapping[str, Hashes]:
+def parted(cluster: npt.NDArray[np.int64], label: Sequence[Hashable], shares: Shares, seed: int) -> Mapping[str, Ints]:
     """Numbers of the pictures in train, val and heldout. No cluster is parted; of each label the shares are kept.
 
     A label with a single cluster is trained on and cannot be judged: at least one cluster always stays in train.

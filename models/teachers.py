@@ -22,7 +22,7 @@ Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Detector = Callable[[Floats], Floats]  # (1, 3, 416, 416) BGR 0-255 -> (1, 3549, 85) raw
 
-FEATURE_PX = 192
+FEATURE_PX = 160
 FEATURES = 1280
 _DETECTOR_PX = 416
 _MIN_SCORE = 0.3

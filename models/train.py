@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from models.augment import Augmentation, augmented
 from models.backbone import Features
+from models.heads import Classifier, Localizer
 from models.losses import LossWeights, Targets, joint_loss
 from models.network import Network
 
@@ -105,6 +106,7 @@ def frozen(  # noqa: PLR0917  the order is that of every function here
     """
     heads = {name: head for name, head in network.heads.items() if name not in kept}
     for head in heads.values():
+        assert isinstance(head, Classifier | Localizer)
         head.adapt(features)
 
     def loss_of(index: Ints) -> dict[str, Tensor]:
@@ -128,7 +130,7 @@ class Pictures:
 def whole(network: Network, pictures: Pictures, schedule: Schedule, weights: LossWeights, seed: int) -> Iterator[Epoch]:
     """Train backbone and heads, each at its own rate (regimes finetune and scratch), on augmented pictures."""
     rng = np.random.default_rng((seed, 1))
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)
 
     def loss_of(index: Ints) -> dict[str, Tensor]:
         network.train()

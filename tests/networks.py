@@ -1,0 +1,39 @@
+"""The smallest network that shows everything: a backbone with BatchNorm, two tags, an event and a box, 64 px."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from models.checkpoint import save
+from models.network import Network
+from models.spec import CheckpointInfo, Spec
+
+SIDE_PX = 64
+TINY = Spec(
+    backbone="shufflenet_v2_x0_5",
+    height_px=SIDE_PX,
+    width_px=SIDE_PX,
+    tags=("grass", "none"),
+    events=("dunk",),
+    localizer=True,
+)
+
+
+def network(seed: int = 0, **changes: object) -> Network:
+    """Random values from a seed."""
+    torch.manual_seed(seed)
+    return Network(replace(TINY, **changes)).eval()  # type: ignore[arg-type]
+
+
+def checkpoint(path: Path, seed: int = 0, split: dict[str, tuple[str, ...]] | None = None) -> CheckpointInfo:
+    """Such a network in a file."""
+    made = network(seed)
+    return save(made, CheckpointInfo(spec=made.spec, version="", split=split or {}), path)
+
+
+def pictures(count: int, seed: int = 0, side_px: int = SIDE_PX) -> npt.NDArray[np.uint8]:
+    """Random pictures (count, side_px, side_px, 3)."""
+    return np.random.default_rng(seed).integers(0, 256, (count, side_px, side_px, 3), dtype=np.uint8)

@@ -1,0 +1,173 @@
+"""One pass for all heads, losses that skip what is unknown, and the serving side's promises."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.backbone import Backbone, Normalize
+from models.describe import ModelSummary
+from models.losses import LossWeights, Targets, balance, box_loss, event_loss, joint_loss, tag_loss
+from models.network import BOX, EVENTS, TAGS
+from models.predictor import Predictor
+from models.spec import Spec
+from tests import networks
+
+FACTS = ModelSummary(
+    name="tiny",
+    version="0",
+    tags=networks.TINY.tags,
+    events=networks.TINY.events,
+    height_px=networks.SIDE_PX,
+    width_px=networks.SIDE_PX,
+    calibrated=False,
+)
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    return Predictor(networks.network(), FACTS, device=torch.device("cpu"), batch=4, bf16=False)
+
+
+def test_one_backbone_pass_answers_for_every_head() -> None:
+    network = networks.network()
+    passes: list[int] = []
+    network.backbone.register_forward_hook(lambda *about: passes.append(1))
+    _, answers = network(torch.from_numpy(networks.pictures(3)))
+    assert len(passes) == 1
+    assert {name: tuple(answer.shape) for name, answer in answers.items()} == {
+        TAGS: (3, 2),
+        EVENTS: (3, 1),
+        BOX: (3, 4),
+    }
+
+
+def test_any_subset_of_heads_is_a_network() -> None:
+    only_events = networks.network(tags=(), localizer=False)
+    assert set(only_events(torch.from_numpy(networks.pictures(1)))[1]) == {EVENTS}
+
+
+@pytest.mark.parametrize(
+    ("backbone", "attach", "length"),
+    [
+        ("squeezenet1_1", "conv", 512),
+        ("resnet18", "conv", 512),
+        ("resnet18", "fc", 512),
+        ("mobilenet_v3_small", "conv", 576),
+        ("mobilenet_v3_small", "fc", 1024),
+    ],
+)
+def test_heads_attach_to_the_last_map_or_to_what_the_class_layer_sees(backbone: str, attach: str, length: int) -> None:
+    trunk = Backbone(Spec(backbone=backbone, height_px=64, width_px=96, attach=attach)).eval()
+    features = trunk(torch.zeros(2, 64, 96, 3, dtype=torch.uint8))
+    assert tuple(features.vector.shape) == (2, length)
+    assert features.map.shape[2] < features.map.shape[3]
+    assert tuple(features.map.shape[1:]) == trunk.sizes[:3]
+
+
+def test_grey_in_the_middle_of_imagenet_is_zero_to_the_network() -> None:
+    mean = np.array([123.675, 116.28, 103.53])
+    grey = np.broadcast_to(mean.round(), (1, 2, 2, 3)).astype(np.uint8)
+    assert Normalize()(torch.from_numpy(grey)).abs().max() < 0.5 / 57
+
+
+def test_the_answer_is_the_same_bits_whatever_stands_beside_a_picture(predictor: Predictor) -> None:
+    batch, others = networks.pictures(4), networks.pictures(4, seed=1)
+    others[2] = batch[2]
+    here, there = predictor.submit(batch).result(), predictor.submit(others).result()
+    assert here.boxes is not None and there.boxes is not None
+    assert np.array_equal(here.probs[2], there.probs[2])
+    assert np.array_equal(here.boxes[2], there.boxes[2])
+    assert np.array_equal(here.features[2], there.features[2])
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_another_batch_size_moves_no_score_by_more_than_a_ten_thousandth(predictor: Predictor, size: int) -> None:
+    batch = networks.pictures(7)
+    whole = predictor.submit(batch).result().probs
+    parts = [predictor.submit(batch[at : at + size]).result().probs for at in range(0, 7, size)]
+    assert np.abs(np.concatenate(parts) - whole).max() <= 1e-4
+
+
+def test_tags_are_a_softmax_and_each_event_is_its_own(predictor: Predictor) -> None:
+    output = predictor.submit(networks.pictures(4)).result()
+    assert output.probs.dtype == np.float32
+    assert output.probs[:, :2].sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert ((output.probs[:, 2] > 0) & (output.probs[:, 2] < 1)).all()
+    assert output.features.dtype == np.float16
+
+
+def test_boxes_are_boxes(predictor: Predictor) -> None:
+    boxes = predictor.submit(networks.pictures(4)).result().boxes
+    assert boxes is not None
+    assert ((boxes >= 0) & (boxes <= 1)).all()
+    assert (boxes[:, :2] < boxes[:, 2:]).all()
+
+
+def test_the_caller_may_use_its_array_again(predictor: Predictor) -> None:
+    batch = networks.pictures(4)
+    pending = predictor.submit(batch)
+    expected = predictor.submit(batch).result().probs
+    batch[:] = 0
+    assert np.array_equal(pending.result().probs, expected)
+
+
+def test_fused_weights_answer_as_the_trained_ones(predictor: Predictor) -> None:
+    from models.predictor import _fused
+
+    trained, served = networks.network(), networks.network()
+    served.backbone.trunk = _fused(served.backbone.trunk)
+    pixels = torch.from_numpy(networks.pictures(2))
+    with torch.inference_mode():
+        assert torch.allclose(trained(pixels)[0].vector, served(pixels)[0].vector, atol=1e-4)
+
+
+def _targets(tag: list[int], events: list[float], boxes: list[float]) -> Targets:
+    box = torch.tensor(boxes)[:, None].expand(-1, 4).contiguous()
+    return Targets(torch.tensor(tag), torch.tensor(events)[:, None], box)
+
+
+NAN = float("nan")
+
+
+def test_what_is_unknown_teaches_nothing() -> None:
+    rng = torch.Generator().manual_seed(0)
+    answers = {TAGS: torch.randn(3, 2, generator=rng), EVENTS: torch.randn(3, 1, generator=rng), BOX: torch.rand(3, 4)}
+    answers = {name: answer.requires_grad_() for name, answer in answers.items()}
+    parts = joint_loss(answers, _targets([1, -1, 0], [NAN, 1.0, 0.0], [0.5, 0.25, NAN]), LossWeights())
+    torch.stack(list(parts.values())).sum().backward()
+    for name, unknown in ((TAGS, 1), (EVENTS, 0), (BOX, 2)):
+        gradient = answers[name].grad
+        assert gradient is not None
+        assert gradient[unknown].abs().sum() == 0
+        assert (gradient.abs().sum(dim=1) > 0).sum() == 2
+
+
+def test_a_minibatch_of_unknowns_has_no_loss_and_no_nan() -> None:
+    answers = {TAGS: torch.zeros(2, 2), EVENTS: torch.zeros(2, 1), BOX: torch.zeros(2, 4)}
+    parts = joint_loss(answers, _targets([-1, -1], [NAN, NAN], [NAN, NAN]), LossWeights())
+    assert [float(part) for part in parts.values()] == [0, 0, 0]
+
+
+@settings(max_examples=25)
+@given(known=st.lists(st.booleans(), min_size=1, max_size=8), seed=st.integers(0, 99))
+def test_masked_losses_are_those_of_the_known_pictures_alone(known: list[bool], seed: int) -> None:
+    rng = torch.Generator().manual_seed(seed)
+    mask, count = torch.tensor(known), len(known)
+    logits, boxes, aim = (torch.randn(count, 4, generator=rng) for _ in range(3))
+    tag = torch.where(mask, torch.arange(count) % 4, -1)
+    hidden = torch.where(mask[:, None], aim, NAN)
+    assert tag_loss(logits, tag) == pytest.approx(float(tag_loss(logits[mask], tag[mask])), abs=1e-5)
+    assert box_loss(boxes, hidden) == pytest.approx(float(box_loss(boxes[mask], aim[mask])), abs=1e-5)
+    yes = torch.where(hidden.isnan(), NAN, (hidden > 0).float())
+    assert event_loss(logits, yes) == pytest.approx(float(event_loss(logits[mask], yes[mask])), abs=1e-5)
+
+
+def test_a_rare_event_weighs_as_much_as_its_many_negatives() -> None:
+    truth = torch.tensor([[1.0], [0.0], [0.0], [0.0], [NAN]])
+    assert balance(truth) == (3.0,)
+    logits = torch.zeros(5, 1, requires_grad=True)
+    event_loss(logits, truth, balance(truth)).backward()
+    assert logits.grad is not None
+    assert float(logits.grad.sum()) == pytest.approx(0, abs=1e-6)

@@ -1,0 +1,83 @@
+"""Who may be judged: what belongs together is never parted, and every label keeps something to learn from."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.split import Shares, clusters, dhash, group_in_name, parted
+
+
+def _scenes(count: int, copies: int) -> npt.NDArray[np.uint8]:
+    """`count` scenes of coarse random blocks, each `copies` times with a little noise: near-duplicates."""
+    rng = np.random.default_rng(7)
+    blocks = rng.integers(0, 256, (count, 1, 6, 6, 1), dtype=np.int16)
+    scenes = blocks.repeat(copies, axis=1).repeat(12, axis=2).repeat(12, axis=3).repeat(3, axis=4)
+    noisy = scenes + rng.integers(-3, 4, scenes.shape, dtype=np.int16)
+    return noisy.clip(0, 255).astype(np.uint8).reshape(-1, 72, 72, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "group"),
+    [
+        ("Dunk/v_Dunk_g07_c02.avi", "v_Dunk_g07"),
+        ("Dunk/v_Dunk_g07_c11.avi", "v_Dunk_g07"),
+        ("gymnast/Trial_2/videos/cam01.mp4", "Trial_2"),
+        ("gymnast/take1-cam3.mp4", "take1"),
+        ("tennis/long_rally.mp4", None),
+        ("tennis/dog07.mp4", None),
+    ],
+)
+def test_a_scene_is_read_from_names(name: str, group: str | None) -> None:
+    assert group_in_name(Path(name)) == group
+
+
+def test_near_duplicates_share_a_cluster_and_other_scenes_do_not() -> None:
+    cluster = clusters(dhash(_scenes(8, 3)), range(24))
+    by_scene = cluster.reshape(8, 3)
+    assert (by_scene == by_scene[:, :1]).all()
+    assert len(set(by_scene[:, 0])) == 8
+
+
+def test_flat_pictures_are_no_duplicates_of_each_other() -> None:
+    flat = np.stack([np.full((32, 32, 3), level, np.uint8) for level in (0, 0, 128)])
+    assert len(set(clusters(dhash(flat), range(3)))) == 3
+
+
+def test_groups_and_near_duplicates_join_through_each_other() -> None:
+    hashes = np.array([0b1111, 0xFFFF_FFFF_0000, 0b0111], np.uint64)
+    assert len(set(clusters(hashes, ["a", "a", "b"]))) == 1
+
+
+@given(
+    groups=st.lists(st.integers(0, 12), min_size=1, max_size=60),
+    shares=st.builds(Shares, val=st.floats(0, 0.4), heldout=st.floats(0, 0.4)),
+    seed=st.integers(0, 99),
+)
+def test_no_cluster_is_ever_parted_and_every_picture_has_one_place(
+    groups: list[int], shares: Shares, seed: int
+) -> None:
+    cluster = clusters(np.zeros(len(groups), np.uint64), groups)
+    labels = [group % 3 for group in groups]
+    part = parted(cluster, labels, shares, seed)
+    assert sorted(np.concatenate(list(part.values()))) == list(range(len(groups)))
+    homes = [set(cluster[rows]) for rows in part.values()]
+    assert sum(len(home) for home in homes) == len(set(cluster))
+    trained = {labels[k] for k in part["train"]}
+    assert trained == set(labels)
+
+
+def test_the_same_seed_gives_the_same_split_and_another_one_another() -> None:
+    cluster = np.arange(60)
+    first, again, other = (parted(cluster, ["x"] * 60, Shares(), seed)["val"] for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_a_label_of_one_scene_is_trained_on_and_not_judged() -> None:
+    part = parted(np.array([0, 0, 0, 3, 4, 5, 6, 7]), ["a"] * 3 + ["b"] * 5, Shares(val=0.2), 0)
+    assert set(part["train"]) >= {0, 1, 2}
+    assert len(part["val"]) == 1
