@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Sequence
+from contextlib import chdir
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from prefect import serve
 from prefect.automations import Automation
@@ -16,15 +18,17 @@ from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.schedules import Cron, Interval, Schedule
+from prefect.settings import get_current_settings
 
 from flows.highlights import NAME
 from flows.server import serving
 from flows.settings import HEARTBEAT_S
 from pipeline.cli import INTERRUPTED
 from pipeline.commands.work import add_work_arguments
-from pipeline.config import load_config
+from pipeline.config import digest_of, load_config
 from pipeline.errors import MatchcutError
 from pipeline.inputs import find_inputs
+from pipeline.names import slug
 
 SETTLE_S = 60.0
 EVERY_S = 60.0
@@ -36,18 +40,20 @@ def main(argv: Sequence[str] | None = None, flow: str = "flows.highlights.highli
     """Serve until interrupted; returns the exit code. `flow`: where a run's process imports it from."""
     options = vars(_parser().parse_args(argv))
     schedule = _schedule(options.pop("every"), options.pop("cron"), options.pop("timezone"))
-    name = options.pop("name")
+    name = options.pop("name") or _name_for(options["out"])
     try:
         find_inputs(options["inputs"], options["out"])  # told now, not by a red run every minute
         load_config(options["config"])
-        with serving():
+        parameters = {key: _anywhere(value) for key, value in options.items()}
+        # Prefect imports a run's flow with the working directory first on the path, whatever PYTHONSAFEPATH says.
+        with serving(), chdir(get_current_settings().home):
             crash_the_silent()
             serve(
                 RunnerDeployment.from_entrypoint(
                     flow,
                     name=name,
                     schedule=schedule,
-                    parameters={key: _plain(value) for key, value in options.items()},
+                    parameters=parameters,
                     concurrency_limit=ONE_AT_A_TIME,
                 )
             )
@@ -77,7 +83,7 @@ def _parser() -> ArgumentParser:
         metavar="SECONDS",
         help="a file is taken when it stood still for so long; default: %(default)s",
     )
-    parser.add_argument("--name", default="watched", help="of the deployment, where a server has several")
+    parser.add_argument("--name", help="of the deployment; default: made from the output folder")
     return parser
 
 
@@ -88,15 +94,21 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _name_for(out: Path) -> str:
+    """Its own for each output folder: a deployment of the same name would take the place of the one before."""
+    return f"{slug(out.name)}-{digest_of(str(out.absolute()))[:8]}"
+
+
 def _schedule(every_s: float, cron: str | None, timezone: str | None) -> Schedule:
     return Cron(cron, timezone=timezone) if cron else Interval(timedelta(seconds=every_s))
 
 
-def _plain(value: object) -> object:
-    """What a server can keep; a path that means the same wherever a run is started."""
+def _anywhere(value: Any) -> Any:
+    """What a server can keep, and what means the same wherever a run is started: paths in full."""
     if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return str(value.absolute()) if isinstance(value, Path) else value
+        return [_anywhere(item) for item in value]
+    is_path = isinstance(value, Path) or (isinstance(value, str) and Path(value).is_file())
+    return str(Path(value).absolute()) if is_path else value
 
 
 def crash_the_silent() -> None:

@@ -53,17 +53,20 @@ _PASSING = """
 TRANSIENT = frozenset(getattr(errno, name) for name in _PASSING.split())
 
 
-def is_transient(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+def may_pass(error: object) -> bool:
     """Only what may be gone in a moment is tried again; what is wrong with a video stays wrong."""
-    error = state.result(raise_on_failure=False)
     return isinstance(error, OSError) and error.errno in TRANSIENT
+
+
+def _try_again(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+    return may_pass(state.result(raise_on_failure=False))
 
 
 # Whether there is anything to do is told by the keys of `pipeline.run`, so Prefect keeps no results of its own.
 _AS_TASK: dict[str, Any] = {
     "retries": len(RETRY_DELAYS_S),
     "retry_delay_seconds": list(RETRY_DELAYS_S),
-    "retry_condition_fn": is_transient,
+    "retry_condition_fn": _try_again,
     "cache_policy": NO_CACHE,
     "persist_result": False,
 }
