@@ -109,9 +109,11 @@ def frozen(  # noqa: PLR0917  the order is that of every function here
         assert isinstance(head, Classifier | Localizer)
         head.adapt(features)
 
+    maps = features.map if any(isinstance(head, Localizer) for head in heads.values()) else features.map[:, :0]
+
     def loss_of(index: Ints) -> dict[str, Tensor]:
         rows = torch.from_numpy(index)
-        part = Features(features.map[rows].float(), features.vector[rows].float())
+        part = Features(maps[rows].float(), features.vector[rows].float())
         return joint_loss({name: head(part) for name, head in heads.items()}, targets.rows(rows), weights)
 
     parameters = [value for head in heads.values() for value in head.parameters()]

@@ -30,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    import torch
+
     from models.checkpoint import save
     from models.learn import Recipe, input_size, learn
     from models.targets import plan_labels
@@ -46,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
         size_px=args.size,
         attach=args.attach,
     )
+    if recipe.regime == "frozen":
+        torch.set_num_threads(1)  # heads are so small that threads only wait for each other
     size_px = input_size(recipe)
     data = read_data(args.data, args.background, size_px)
     _say(*data.described())
