@@ -1,0 +1,32 @@
+"""What must hold on a CUDA device. Run by `make test-gpu`, where a missing device is a failure and not a skip."""
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture
+def pictures() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (8, 112, 112, 3), dtype=np.uint8)
+
+
+def test_the_gpu_answers_as_the_cpu_does(pictures: np.ndarray) -> None:
+    from models.predictor import open_predictor
+
+    answers = [open_predictor("default", device).submit(pictures).result() for device in ("cpu", "cuda")]
+    assert np.abs(answers[0].probs - answers[1].probs).max() <= 1e-3
+
+
+def test_a_batch_beyond_the_memory_is_refused_in_our_words() -> None:
+    from models.predictor import open_predictor
+    from pipeline.errors import DeviceOutOfMemory
+
+    predictor = open_predictor("default", "cuda")
+    import torch
+
+    free_bytes, _ = torch.cuda.mem_get_info()
+    held = torch.empty(free_bytes - (64 << 20), dtype=torch.uint8, device="cuda")
+    with pytest.raises(DeviceOutOfMemory):
+        predictor.submit(np.zeros((4096, 112, 112, 3), np.uint8)).result()
+    del held
