@@ -9,6 +9,7 @@ from contextlib import chdir
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import available_timezones
 
 from prefect import serve
 from prefect.automations import Automation
@@ -18,7 +19,7 @@ from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.schedules import Cron, Interval, Schedule
-from prefect.settings import get_current_settings
+from prefect.settings import PREFECT_SERVER_API_PORT, get_current_settings
 
 from flows.highlights import NAME
 from flows.server import serving
@@ -39,30 +40,31 @@ ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLi
 def main(argv: Sequence[str] | None = None, flow: str = "flows.highlights.highlights") -> int:
     """Serve until interrupted; returns the exit code. `flow`: where a run's process imports it from."""
     options = vars(_parser().parse_args(argv))
-    schedule = _schedule(options.pop("every"), options.pop("cron"), options.pop("timezone"))
-    name = options.pop("name") or _name_for(options["out"])
     try:
         find_inputs(options["inputs"], options["out"])  # told now, not by a red run every minute
         load_config(options["config"])
-        parameters = {key: _anywhere(value) for key, value in options.items()}
-        # Prefect imports a run's flow with the working directory first on the path, whatever PYTHONSAFEPATH says.
-        with serving(), chdir(get_current_settings().home):
-            crash_the_silent()
-            serve(
-                RunnerDeployment.from_entrypoint(
-                    flow,
-                    name=name,
-                    schedule=schedule,
-                    parameters=parameters,
-                    concurrency_limit=ONE_AT_A_TIME,
-                )
-            )
+        serve_flow(flow, options)
     except MatchcutError as error:
         sys.stderr.write(f"matchcut: {error}\n")
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0
+
+
+def serve_flow(flow: str, options: dict[str, Any]) -> None:
+    """`options` as the parser gives them: what is not about when to run are the parameters of the flow."""
+    schedule = _schedule(options.pop("every"), options.pop("cron"), options.pop("timezone"))
+    name = options.pop("name") or _name_for(options["out"])
+    parameters = {key: _anywhere(value) for key, value in options.items()}
+    # Prefect imports a run's flow with the working directory first on the path, whatever PYTHONSAFEPATH says.
+    with serving(PREFECT_SERVER_API_PORT.value()), chdir(get_current_settings().home):
+        crash_the_silent()
+        serve(
+            RunnerDeployment.from_entrypoint(
+                flow, name=name, schedule=schedule, parameters=parameters, concurrency_limit=ONE_AT_A_TIME
+            )
+        )
 
 
 def _parser() -> ArgumentParser:
@@ -72,9 +74,9 @@ def _parser() -> ArgumentParser:
     )
     add_work_arguments(parser)
     when = parser.add_mutually_exclusive_group()
-    when.add_argument("--every", type=_seconds, default=EVERY_S, metavar="SECONDS", help="default: %(default)s")
-    when.add_argument("--cron", metavar="EXPRESSION", help='such as "0 3 * * *"')
-    parser.add_argument("--timezone", metavar="NAME", help="of --cron; default: UTC")
+    when.add_argument("--every", type=_interval, default=EVERY_S, metavar="SECONDS", help="default: %(default)s")
+    when.add_argument("--cron", type=_cron, metavar="EXPRESSION", help='such as "0 3 * * *"')
+    parser.add_argument("--timezone", type=_timezone, metavar="NAME", help="of --cron; default: UTC")
     parser.add_argument(
         "--settle",
         dest="settle_s",
@@ -92,6 +94,26 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds < float("inf"):
         raise ArgumentTypeError(f"{text}: must be a number of seconds, 0 or more")
     return seconds
+
+
+def _interval(text: str) -> float:
+    if not (seconds := _seconds(text)):
+        raise ArgumentTypeError("0: would start runs without end; give a number of seconds above 0")
+    return seconds
+
+
+def _cron(text: str) -> str:
+    try:
+        Cron(text)
+    except ValueError:
+        raise ArgumentTypeError(f'{text}: no cron expression, such as "0 3 * * *"') from None
+    return text
+
+
+def _timezone(text: str) -> str:
+    if text not in available_timezones():
+        raise ArgumentTypeError(f"{text}: no time zone by its IANA name, such as Europe/Berlin")
+    return text
 
 
 def _name_for(out: Path) -> str:
@@ -125,7 +147,11 @@ def crash_the_silent() -> None:
             threshold=1,
             within=timedelta(seconds=MISSED_HEARTBEATS * HEARTBEAT_S),
         ),
-        actions=[ChangeFlowRunState(state=StateType.CRASHED, message="No heartbeat: the process was killed.")],
+        actions=[
+            ChangeFlowRunState(
+                state=StateType.CRASHED, name="Crashed", message="No heartbeat: it was killed.", force=False
+            )
+        ],
     )
     try:
         Automation.read(name=automation.name)

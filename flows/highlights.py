@@ -27,7 +27,8 @@ from prefect.logging.configuration import setup_logging
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.settings import EMBEDDED, server_url, set_defaults
+from flows.server import serving
+from flows.settings import PRIVATE, QUIET, server_url, set_defaults
 from pipeline import run
 from pipeline.cli import INTERRUPTED
 from pipeline.commands.console import Console
@@ -227,30 +228,29 @@ def main(argv: Sequence[str] | None = None, run_flow: Flow[..., State[Any]] = hi
     add_arguments(parser)
     options = vars(parser.parse_args(argv))
     as_json, verbose = options.pop("json"), options.pop("verbose")
-    set_defaults({} if verbose else {"PREFECT_LOGGING_LEVEL": "WARNING"})
-    set_defaults({} if server_url() else EMBEDDED)
+    set_defaults({} if verbose else QUIET)
+    set_defaults({} if server_url() else PRIVATE)
     setup_logging()
     try:
-        state = run_flow(**options, return_state=True)
+        with serving():
+            code = exit_code(run_flow(**options, return_state=True))
+    except MatchcutError as error:
+        sys.stderr.write(f"matchcut: {error}\n")
+        return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
-    code = exit_code(state)
-    if as_json and code <= 1:
+    if as_json:
         sys.stdout.write((options["out"] / SUMMARY).read_text(encoding="utf-8"))
     return code
 
 
 def exit_code(state: State[Any]) -> int:
-    """0 all done, 1 some inputs failed, 2 usage or configuration, 3 environment or lock: as `matchcut run`."""
+    """0 all done, 1 some inputs failed: as `matchcut run`. Raises what stopped the flow."""
     if state.is_completed():
         return 0
     if state.name == PARTIALLY_FAILED:
         return 1
-    error = state.result(raise_on_failure=False)
-    if not isinstance(error, MatchcutError):
-        raise error
-    sys.stderr.write(f"matchcut: {error}\n")
-    return error.exit_code
+    raise state.result(raise_on_failure=False)
 
 
 if __name__ == "__main__":

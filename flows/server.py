@@ -1,4 +1,4 @@
-"""A Prefect server of our own for as long as a watched folder is served: embedded ones run no schedules."""
+"""A Prefect server of our own, for as long as a run or a watched folder needs one. Knows no flow."""
 
 from __future__ import annotations
 
@@ -24,38 +24,34 @@ _PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 
 
 @contextmanager
-def serving() -> Iterator[str]:
-    """The API's address: the user's server where one is named, else one that ends with this process.
+def serving(port: int = 0) -> Iterator[None]:
+    """Where the user named no server there is one at `port` (0: at any that is free), until the end of the block.
 
-    Raises MachineError where it cannot be started.
+    Prefect's own embedded server would run no schedules, and end before the run does on Ctrl-C, which it hears as
+    well. Raises MachineError where the port is taken or no server starts.
     """
-    named = server_url()
-    if named:
-        yield named
+    if server_url():
+        yield
         return
-    port = _port()
+    address = f"http://{HOST}:{_free(port)}"
     # The first heartbeat of a short run may come after its end; the server would warn that there is nothing to crash.
     set_defaults({"PREFECT_SERVER_LOGGING_LEVEL": "ERROR"})
     process = subprocess.Popen(
-        [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)],
+        [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", address.rpartition(":")[2]],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is for the runner alone: it still has a schedule to pause
+        start_new_session=True,  # out of reach of Ctrl-C: how the run ended has still to be recorded
         preexec_fn=_ends_with_parent(),  # noqa: PLW1509  one C call, bound before the fork
     )
     try:
-        url = f"http://{HOST}:{port}/api"
-        _wait_for(f"{url}/health", process)
-        set_defaults({"PREFECT_API_URL": url})
-        yield url
+        _wait_for(f"{address}/api/health", process)
+        set_defaults({"PREFECT_API_URL": f"{address}/api"})
+        yield
     finally:
         _stop(process)
 
 
-def _port() -> int:
-    from prefect.settings import PREFECT_SERVER_API_PORT
-
-    port = int(PREFECT_SERVER_API_PORT.value())
+def _free(port: int) -> int:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -65,7 +61,7 @@ def _port() -> int:
                 f"port {port}: taken by another program. If that is a Prefect server, use it: "
                 f"PREFECT_API_URL=http://{HOST}:{port}/api; or choose another port: PREFECT_SERVER_API_PORT"
             ) from None
-    return port
+        return int(probe.getsockname()[1])
 
 
 def _wait_for(health: str, process: subprocess.Popen[bytes]) -> None:

@@ -18,7 +18,8 @@ DEFAULTS = {
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
 }
-EMBEDDED = {"PREFECT_LOGGING_TO_API_ENABLED": "false"}  # such a server ends with the run: nobody can read there
+PRIVATE = {"PREFECT_LOGGING_TO_API_ENABLED": "false"}  # with a server that ends with the run: nobody can read there
+QUIET = {"PREFECT_LOGGING_LEVEL": "WARNING"}
 
 
 def set_defaults(defaults: Mapping[str, str] = DEFAULTS) -> None:
@@ -33,7 +34,7 @@ def set_defaults(defaults: Mapping[str, str] = DEFAULTS) -> None:
 
 
 def server_url() -> str | None:
-    """The Prefect API that the user has named, wherever; None: an embedded server."""
+    """The Prefect API that the user has named, wherever; None: there has to be one of our own."""
     return _given().get("PREFECT_API_URL")
 
 
