@@ -12,6 +12,8 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import NoReturn
 
 from pipeline.errors import MachineError, MatchcutError
 
@@ -61,13 +63,21 @@ def _run(verb: str, arguments: list[str]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         print(f"\nmatchcut {verb}: interrupted; every file written so far is whole", file=sys.stderr)
-        return INTERRUPTED
+        _leave(INTERRUPTED)
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # no permission, a disk that fails: nothing that a video can help
         print(f"matchcut {verb}: {error}. Check that folder and its disk", file=sys.stderr)
         return MachineError.exit_code
+
+
+def _leave(code: int) -> NoReturn:
+    """At once: taking torch down in good order lasts a second, and can end as death by a signal instead of `code`."""
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def _help() -> str:

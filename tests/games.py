@@ -28,16 +28,18 @@ _CIRCUMSTANCES = re.compile("[0-9.e+]+\N{MULTIPLICATION SIGN}(?=<)|not timed|Sou
 QUICK: dict[str, dict[str, Any]] = {"aggregate": {"pre_s": 0.5, "post_s": 0.5}, "export": {"preset": "ultrafast"}}
 
 
-def make_game(path: Path, flash_s: tuple[float, float] = FLASH_S, *, sound: bool = True) -> Path:
-    """5 s at 10 pictures a second, white from `flash_s[0]` until before `flash_s[1]`."""
+def make_game(
+    path: Path, flash_s: tuple[float, float] = FLASH_S, *, duration_s: int = DURATION_S, sound: bool = True
+) -> Path:
+    """10 pictures a second, white from `flash_s[0]` until before `flash_s[1]`."""
     during = f"gte(t,{flash_s[0]})*lt(t,{flash_s[1]})"
     tone = (
-        f"-f lavfi -i sine=frequency=440:sample_rate=16000:duration={DURATION_S} "
+        f"-f lavfi -i sine=frequency=440:sample_rate=16000:duration={duration_s} "
         f"-af \"volume='if({during},1,0.02)':eval=frame\" -c:a aac -b:a 64k"
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     return ffmpeg(
-        f"-f lavfi -i testsrc2=size=96x64:rate=10:duration={DURATION_S} {tone if sound else ''} "
+        f"-f lavfi -i testsrc2=size=96x64:rate=10:duration={duration_s} {tone if sound else ''} "
         f"-vf \"drawbox=color=white:t=fill:enable='{during}'\" "
         "-c:v libx264 -preset ultrafast -threads 1 -g 10 -pix_fmt yuv420p",
         path,

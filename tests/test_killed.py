@@ -38,6 +38,10 @@ class Place:
     def named(self, pattern: str) -> list[Path]:
         return [path for path in self.out.rglob(pattern) if not path.name.startswith(".matchcut-")]
 
+    def clips_of_report(self) -> set[str]:
+        (report,) = self.named("report.json")
+        return {Path(clip["path"]).name for clip in read(report)["clips"]}
+
     def leftovers(self) -> list[str]:
         return [path.name for path in self.base.rglob(".matchcut-*")]
 
@@ -84,6 +88,7 @@ def test_a_run_with_other_settings_killed_anywhere_and_gone_on_or_back(place: Pl
         place.set_to(done)
         if place.run(die_at=step, **OTHER):
             break
+        assert place.clips_of_report() <= {path.name for path in place.named("*.mp4")}  # old ones go after the report
         settings, expected = ends[way]
         assert place.run(**settings)
         assert contents(place.out) == expected, f"killed before step {step}, then {way}"

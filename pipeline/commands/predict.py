@@ -26,11 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from models.predictor import open_predictor
     from pipeline.config import DecodeConfig, InferConfig
     from pipeline.errors import VideoError
 
     files, sample_hz = _files(args.inputs), DecodeConfig(sample_hz=args.sample_hz).sample_hz
+
+    from models.predictor import open_predictor  # takes seconds: not before the request makes sense
+
     settings = InferConfig()
     model = open_predictor(args.model, args.device, settings.batch, settings.threads, settings.precision)
     failures = 0

@@ -131,7 +131,7 @@ class _Run:
 
     def _work(self, reader: PacketReader) -> None:
         try:
-            with closing(Pictures(self._video, *self._size)) as pictures:
+            with closing(Pictures(self._video, *self._size, self._check)) as pictures:
                 while self._one_chunk(reader, pictures):
                     pass
         except _Stopped:

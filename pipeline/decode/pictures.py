@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain, pairwise
@@ -40,10 +40,14 @@ class UnsafePlanError(Exception):
 
 
 class Pictures:
-    """Decodes chunks of one video to (height_px, width_px) pictures. Owns a decoder; close it."""
+    """Decodes chunks of one video to (height_px, width_px) pictures. Owns a decoder; close it.
 
-    def __init__(self, video: Video, height_px: int, width_px: int) -> None:
+    `check` is called before every packet and may raise: a chunk of large pictures takes seconds, Ctrl-C must not.
+    """
+
+    def __init__(self, video: Video, height_px: int, width_px: int, check: Callable[[], None] = lambda: None) -> None:
         self._video = video
+        self._check = check
         self._size = (height_px, width_px)
         self._scaler = VideoReformatter()
         self._stack = ExitStack()
@@ -74,7 +78,7 @@ class Pictures:
         shown = [not packet.is_discard and chunk.shows(p) for packet, p in zip(packets, pts, strict=True)]
         fields = self._video.interlaced and _fields_apart(pts, self._video)
         decision = plan(pts, shown, chunk.starts, ticks, fields=fields)
-        taken = list(self._select(_follow(self._context, packets, decision, self._count), chunk, ticks))
+        taken = list(self._select(_follow(self._context, self._checked(packets), decision, self._count), chunk, ticks))
         came_out = fields or {p for p, _ in taken} >= decision.wanted
         if self._count.late:
             raise UnsafePlanError
@@ -86,7 +90,7 @@ class Pictures:
     def _whole(self, chunk: Chunk, ticks: Sequence[int]) -> Iterator[Decoded]:
         """Every packet is decoded. A chunk that fits in memory is checked before anything is given away."""
         self._count = _Count(self._count.frames)
-        frames = _decode_all(self._context, chain(chunk.packets, chunk.rest or ()), self._count)
+        frames = _decode_all(self._context, self._checked(chain(chunk.packets, chunk.rest or ())), self._count)
         if chunk.rest is not None:
             yield from self._batches(self._select(in_display_order(frames), chunk, ticks), chunk)
             return
@@ -94,6 +98,11 @@ class Pictures:
         if self._count.late or (chunk.start_pts is not None and chunk.start_pts != self._count.first_pts):
             raise UnsafePlanError
         yield from self._batches(taken, chunk)
+
+    def _checked(self, packets: Iterable[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
+        for packet in packets:
+            self._check()
+            yield packet
 
     def _select(
         self, frames: Iterable[VideoFrame], chunk: Chunk, ticks: Sequence[int]
@@ -205,7 +214,7 @@ def on_display(frames: Iterable[VideoFrame], ticks: Sequence[int]) -> Iterator[V
 
 
 def _follow(
-    context: VideoCodecContext, packets: Sequence[Packet[VideoStream]], decision: Plan, count: _Count
+    context: VideoCodecContext, packets: Iterable[Packet[VideoStream]], decision: Plan, count: _Count
 ) -> Iterator[VideoFrame]:
     """Carry out a plan; at the end the decoder is empty and remembers nothing."""
     for index, (packet, action) in enumerate(zip(packets, decision.actions, strict=True)):

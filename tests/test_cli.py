@@ -1,0 +1,243 @@
+"""The command as people and programs meet it: what it prints where, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.cli import VERBS, main
+from pipeline.store import locked
+from tests.games import Desk, make_game, read
+from tests.media import ffmpeg
+
+HEAVY = ("torch", "torchvision", "prefect", "av", "numpy", "cv2", "rich", "jinja2", "pyarrow")
+# Runs the command, then tells which of HEAVY were imported on the way.
+WATCHED = (
+    "import sys\nfrom pipeline.cli import main\n"
+    "try:\n    code = main(sys.argv[1:])\nexcept SystemExit as end:\n    code = end.code\n"
+    f"print('imported', *(name for name in {HEAVY} if name in sys.modules), file=sys.stderr)\nsys.exit(code)"
+)
+
+
+def command(*arguments: str | Path, code: str = WATCHED) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
+    line = [sys.executable, "-P", "-c", code, *map(str, arguments)]
+    return subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
+
+
+def imported(ended: subprocess.CompletedProcess[str]) -> set[str]:
+    return set(ended.stderr.splitlines()[-1].split()[1:])
+
+
+@pytest.fixture
+def failed_desk(done_desk: Desk) -> Desk:
+    """Two inputs: `a` is done, `b` is no video."""
+    (done_desk.games / "b.mp4").write_text("not a video")
+    done_desk.run()
+    return done_desk
+
+
+# Help and mistakes
+
+
+def test_help_names_every_command_and_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    told = capsys.readouterr().out
+    assert all(f"{verb}  " in told and text in told for verb, text in VERBS.items())
+    assert list(VERBS) == ["run", "rescore", "export", "predict", "train", "eval", "status", "doctor"]
+
+
+def test_without_a_command_the_help_is_shown_and_it_counts_as_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "usage: matchcut COMMAND" in capsys.readouterr().out
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert re.fullmatch(r"matchcut \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_command_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([verb, "--help"])
+    assert end.value.code == 0
+    assert f"usage: matchcut {verb}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", ["--help", "run --help", "predict --help", "train --help", "clip"])
+def test_nothing_heavy_is_imported_to_answer(arguments: str) -> None:
+    assert imported(command(*arguments.split())) == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["clip"], "no command 'clip'. Commands: run, rescore"),
+        (["run", "x", "--out", "y", "--speed", "9"], "unrecognized arguments: --speed 9"),
+        (["run", "x"], "required: --out"),
+        (["run", "gone", "--out", "out"], "gone: no such file or folder"),
+        (["run", ".", "--out", "a-file"], "a-file: not a folder"),
+        (["run", ".", "--out", "out", "--config", "gone.toml"], "gone.toml: no such configuration file"),
+        (["run", ".", "--out", "out", "--sample-hz", "0"], "decode.sample_hz = 0.0: use more than 0"),
+        (["run", ".", "--out", "out", "--model", "gone.safetensors"], "gone.safetensors"),
+        (["run", ".", "--out", "."], "is the output folder too"),
+        (["rescore", "."], "no summary.json here"),
+        (["export", "gone"], "no summary.json here"),
+        (["status", "."], "no summary.json here"),
+        (["predict", "gone.jpg"], "gone.jpg: no such file or folder"),
+        (["predict", ".", "--sample-hz", "-1"], "sample_hz = -1.0"),
+    ],
+)
+def test_a_mistake_in_the_request_ends_with_2_and_is_told_on_standard_error(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a-file").touch()
+    try:
+        code = main(arguments)
+    except SystemExit as end:
+        code = int(str(end.code))
+    printed = capsys.readouterr()
+    assert (code, printed.out) == (2, "")
+    assert said in printed.err
+    assert [path.name for path in tmp_path.iterdir()] == ["a-file"]
+
+
+# What stands: status, rescore, export
+
+
+def test_status_tells_every_input_and_ends_with_1_where_one_failed(
+    failed_desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status", str(failed_desk.out)]) == 1
+    done, failed, counts = capsys.readouterr().out.splitlines()
+    assert done.startswith("done    ../in/a.mp4  1 moments, 1 clips  videos/a-")
+    assert failed.startswith("failed  b.mp4: this is a text file")
+    assert counts == "1 done, 1 failed, 0 other files ignored"
+    assert main(["status", str(failed_desk.out), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == failed_desk.summary()
+
+
+def test_rescore_and_export_end_with_0_with_1_where_a_video_failed_and_with_3_while_another_writes(
+    done_desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = done_desk.base / "other.toml"
+    settings.write_text("[tags]\nmax_tags = 0\n")
+    assert main(["rescore", str(done_desk.out), "--config", str(settings)]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "" and "1 done, 0 failed" in printed.err.splitlines()[-1]
+    assert done_desk.report()["tags"] == []
+    with locked(done_desk.out):
+        assert main(["export", str(done_desk.out)]) == 3
+    assert f"process {os.getpid()}" in capsys.readouterr().err
+    (done_desk.games / "a.mp4").unlink()
+    assert main(["export", str(done_desk.out)]) == 1
+    assert "failed  a.mp4: cannot be read" in capsys.readouterr().err
+
+
+def test_an_output_that_nobody_reads_to_the_end_is_no_failure(done_desk: Desk) -> None:
+    """As `matchcut status out --json | head` does; the output is longer than a pipe holds."""
+    summary = done_desk.summary()
+    (done_desk.out / "summary.json").write_text(json.dumps(summary | {"videos": summary["videos"] * 2000}))
+    line = [sys.executable, "-P", "-m", "pipeline.cli", "status", str(done_desk.out), "--json"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert (process.wait(30), process.stderr.read()) == (0, b"")
+
+
+def test_a_name_that_is_no_text_can_be_printed(desk: Desk) -> None:
+    (desk.games / "a.mp4").rename(desk.games / os.fsdecode(b"\xff.mp4"))
+    desk.run(clips=False)
+    ended = command("status", desk.out, "--json")
+    (video,) = json.loads(ended.stdout)["videos"]
+    assert os.fsencode(video["path"]) == b"../in/\xff.mp4"
+    assert "\\udcff.mp4" in command("status", desk.out).stdout
+
+
+# With the network that is shipped
+
+
+def test_a_run_from_the_command_line_and_a_second_one_without_the_network(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (desk.games / "b.mp4").write_text("not a video")
+    (desk.games / "notes.txt").touch()
+    assert main(["run", str(desk.games), "--out", str(desk.out), "--json", "--no-clips"]) == 1
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == desk.summary()
+    assert desk.summary()["model"]["name"] == "default"
+    (desk.games / "b.mp4").unlink()
+    second = command("run", desk.games, "--out", desk.out, "--no-clips")
+    assert (second.returncode, second.stdout) == (0, "")
+    assert not imported(second) & {"torch", "torchvision", "prefect"}
+    first_line, *_, last_line, _ = second.stderr.splitlines()
+    assert first_line == "1 videos (1 other files ignored)"
+    done = r"1 done, 0 failed; \d+ segments, 0 clips verified; "
+    assert re.fullmatch(done + r"nothing had to be looked at .*; peak memory \d+ MiB", last_line)
+
+
+def test_an_empty_folder_ends_with_0_and_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in").mkdir()
+    assert main(["run", str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 0
+    assert "warning: no videos found" in capsys.readouterr().err
+    assert read(tmp_path / "out" / "summary.json")["videos"] == []
+
+
+def lines_of(printed: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in printed.splitlines()]
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    return ffmpeg("-f lavfi -i testsrc2=size=64x48 -frames:v 1", tmp_path / "1.png")
+
+
+def test_predict_tells_labels_and_boxes_a_line_each(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = picture.parent
+    make_game(folder / "2.mp4")
+    (folder / "3.jpg").write_text("no picture")
+    shutil.copy(picture, folder / "notes.txt")
+    assert main(["predict", str(folder), "--jsonl", "--sample-hz", "1"]) == 1
+    printed = capsys.readouterr()
+    assert printed.err == "failed  3.jpg: not a picture that can be decoded. Save it as JPEG or PNG\n"
+    lines = [json.loads(line) for line in printed.out.splitlines()]
+    times = [(Path(line["path"]).name, line.get("t_ns")) for line in lines]
+    assert times == [("1.png", None), *(("2.mp4", second * 10**9) for second in range(5))]
+    for line in lines:
+        assert set(line) - {"t_ns"} == {"path", "labels", "boxes"}
+        scores = [label["score"] for label in line["labels"]]
+        assert scores == sorted(scores, reverse=True) and all(0 <= score <= 1 for score in scores)
+        for box in line["boxes"]:
+            assert set(box) == {"xyxy", "score", "label"} and len(box["xyxy"]) == 4
+            assert box["label"] == line["labels"][0]["name"]
+
+
+def test_predict_for_people_tells_the_best_labels(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(picture), "--top", "2"]) == 0
+    assert re.fullmatch(rf"{re.escape(str(picture))}: \w+ 0\.\d\d, \w+ 0\.\d\d\n", capsys.readouterr().out)
+
+
+def test_the_doctor_says_what_this_machine_can_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 0
+    told = {line.split()[1]: line.split()[0] for line in capsys.readouterr().out.splitlines()}
+    assert list(told) == ["machine", "decoding", "encoding", "accelerator", "model", "prefect", "parquet"]
+    assert [told[name] for name in ("decoding", "encoding", "model")] == ["ok"] * 3
+
+
+def test_the_doctor_ends_with_3_where_a_program_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MATCHCUT_FFMPEG", "/nowhere/ffmpeg")
+    assert main(["doctor"]) == 3
+    assert "MISS  encoding" in capsys.readouterr().out
