@@ -93,6 +93,7 @@ def segment(start_s: float, label: str = "goal", score: float = 0.9, **changes: 
     return Segment(**facts | changes)
 
 
+# long: a record, spelled out
 def report(segments: tuple[Segment, ...] = (), duration_s: float = 100.0, **changes: Any) -> Report:
     """Of `segments`, each with a clip at `clips/<index>.mp4`."""
     clips = tuple(

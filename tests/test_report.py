@@ -149,7 +149,7 @@ def videos(draw: st.DrawFn) -> Video:
 
 
 @st.composite
-def reports(draw: st.DrawFn) -> Report:
+def reports(draw: st.DrawFn) -> Report:  # long: a record, spelled out
     moments = draw(st.lists(segments(), min_size=1, max_size=3))
     indices = st.integers(0, len(moments) - 1)
     plans = st.lists(indices, max_size=3).map(tuple)

@@ -83,13 +83,26 @@ def test_settings_changed_and_changed_back_bring_the_clips_back_with_the_next_ru
     assert (done_desk.opened, contents(done_desk.out)) == (0, before)
 
 
-def test_a_clip_that_another_run_has_written_over_does_not_pass_for_the_old_one(done_desk: Desk) -> None:
-    (clip,) = clips_told(done_desk)
-    (done_desk.folder() / "reel.mp4").replace(
-        done_desk.folder() / str(clip)
-    )  # a clip of another key, killed before told
+def test_files_that_another_run_has_written_over_do_not_pass_for_the_old_ones(done_desk: Desk) -> None:
+    """As a run leaves them that was killed before it could tell of its own."""
+    (clip,) = (done_desk.folder() / str(name) for name in clips_told(done_desk))
+    reel = done_desk.folder() / "reel.mp4"
+    content = clip.read_bytes()
+    clip.write_bytes(reel.read_bytes())
+    reel.write_bytes(content)
     again(done_desk)
-    assert clips_told(done_desk) == [None]
+    assert clips_told(done_desk) == [None] and done_desk.report()["reel"] is None
+
+
+@pytest.mark.parametrize("name", ["clips", "reel"])
+def test_a_record_of_other_settings_does_not_stand_for_the_file_that_is_there(done_desk: Desk, name: str) -> None:
+    report = done_desk.report()
+    record = report["reel"] if name == "reel" else report["clips"][0]
+    record["key"] = "0" * 16
+    (done_desk.folder() / "report.json").write_text(json.dumps(report))
+    again(done_desk)
+    stands = {"clips": clips_told(done_desk) != [None], "reel": done_desk.report()["reel"] is not None}
+    assert stands == {"clips": True, "reel": True} | {name: False}
 
 
 def test_settings_are_those_of_the_run_until_others_are_given(done_desk: Desk) -> None:
