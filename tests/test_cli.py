@@ -152,7 +152,10 @@ def test_an_output_that_nobody_reads_is_no_failure(done_desk: Desk, times: int) 
     reading, writing = os.pipe()
     os.close(reading)
     line = [sys.executable, "-P", "-m", "pipeline.cli", "status", str(done_desk.out), "--json"]
-    ended = subprocess.run(line, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    ended = subprocess.run(
+        line, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60, check=False, env=buffered
+    )
     os.close(writing)
     assert (ended.returncode, ended.stderr) == (0, "")
 
