@@ -83,7 +83,7 @@ def _lesson(data: Dataset, views: Views, course: Course, rows: Ints, cluster: In
         views=seen,
         soft_tags=cross_fitted(seen.features, targets.tag, len(course.spec.tags), cluster[rows]),
         schedule=course.schedule,
-        weights=LossWeights(box=2.0, label_smoothing=0.05),
+        weights=LossWeights(box=5.0, label_smoothing=0.05),
         small_px=round(course.spec.height_px * _SMALLER),
     )
 

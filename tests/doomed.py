@@ -22,6 +22,7 @@ import pyarrow.parquet  # noqa: F401  once, not in every run
 
 from tests.games import Desk
 
+WITH_TESTS = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}  # PYTHONSAFEPATH leaves the folder out
 STEPS = ("os.rename", "os.remove", "subprocess.Popen")
 
 
@@ -45,8 +46,8 @@ class Executioner:
 @contextmanager
 def executioner() -> Iterator[Executioner]:
     command = [sys.executable, "-m", "tests.doomed"]
-    here = Path(__file__).parents[1]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=here) as process:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True, env=WITH_TESTS) as process:
         yield Executioner(process)
 
 

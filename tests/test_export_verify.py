@@ -26,6 +26,7 @@ from pipeline.probe import probe
 from pipeline.records import Clip, Video
 from pipeline.timeline import Span
 from tests.clips import X264, flashes_and_beeps, segment
+from tests.doomed import WITH_TESTS
 
 CONFIG = ExportConfig()
 FRAME_S = 0.04
@@ -183,7 +184,7 @@ export_clips(probe(Path(sys.argv[1])), [segment(0, 5)], Path(sys.argv[2]), Expor
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties a child's life to its parent's")
 def test_a_run_that_is_killed_leaves_no_clip_and_no_encoder(tmp_path: Path) -> None:
     source = flashes_and_beeps(tmp_path / "large.mp4", f"-vf scale=1280:720 {X264} -c:a aac")
-    run = subprocess.Popen([sys.executable, "-c", KILLED, str(source), str(tmp_path / "out")])
+    run = subprocess.Popen([sys.executable, "-c", KILLED, str(source), str(tmp_path / "out")], env=WITH_TESTS)
     wait_for(lambda: bool(everything_in(tmp_path / "out")), "the encoder to start")
     (unfinished,) = everything_in(tmp_path / "out")
     encoders = [int(entry.name) for entry in Path("/proc").iterdir() if is_child(entry, run.pid)]

@@ -46,6 +46,7 @@ def desk(tmp_path: Path, long_game: Path) -> Desk:
 def interrupted(arguments: list[str], said: Path, ready: Callable[[], bool]) -> tuple[int, float]:
     """Exit code, and seconds until the end, of a command that gets Ctrl-C once `ready`; what it says goes to `said`."""
     line = [sys.executable, "-P", "-m", "pipeline.cli", *arguments]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests run in the background ignore it, and so would this
     with (
         said.open("w") as file,
         subprocess.Popen(line, stderr=file, env=os.environ | {"OMP_NUM_THREADS": "1"}) as process,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CACHE_PX = 176  # side of the stored pictures, from which crops are taken
 FRAMES = 6  # of a clip
-VIEWS = 2
+VIEWS = 4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
