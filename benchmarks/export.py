@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 from benchmarks.decode import LOOKS, cases, cpu_s, wall_s
@@ -120,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.quick:
         args.only, args.seconds, args.rounds = ["720p H.264"], 20, 1
     print(f"## Export: verified against plain\n\n{circumstances()}\n")
-    files = cases({name: LOOKS[name] for name in args.only}, [1], args.seconds, args.clips)
+    files = cases({name: LOOKS[name] for name in args.only}, [Fraction(1)], args.seconds, args.clips)
     header = ("file", "what", f"CPU s {OURS}", PLAIN, "ratio", f"wall s {OURS}", PLAIN, "ratio")
     print_table(header, (compare(case.name, case.file, what, args.rounds) for case in files for what in WORKS))
     return 0

@@ -94,7 +94,7 @@ def ffmpeg_pipe(path: Path, times_ns: Sequence[int], side_px: int, threads: int)
 def torchcodec(path: Path, times_ns: Sequence[int], side_px: int, threads: int) -> Iterator[Picture]:
     """Batches of frames at times, resized as torchvision does it."""
     import torch
-    from torchcodec.decoders import VideoDecoder  # type: ignore[import-not-found]
+    from torchcodec.decoders import VideoDecoder
     from torchvision.transforms.v2.functional import resize
 
     torch.set_num_threads(threads)
@@ -108,7 +108,7 @@ def torchcodec(path: Path, times_ns: Sequence[int], side_px: int, threads: int) 
 
 def decord(path: Path, times_ns: Sequence[int], side_px: int, threads: int) -> Iterator[Picture]:
     """Batches of frames by index, scaled while decoding."""
-    from decord import VideoReader  # type: ignore[import-not-found]
+    from decord import VideoReader
 
     shown = sorted(_shown(path, times_ns))
     reader = VideoReader(str(path), width=side_px, height=side_px, num_threads=threads)

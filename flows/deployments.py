@@ -154,7 +154,7 @@ def crash_the_silent() -> None:
         ],
     )
     try:
-        Automation.read(name=automation.name)
+        Automation.read(name=automation.name)  # type: ignore[unused-coroutine]  # done at once outside of a loop
     except ValueError:  # there is none of that name
         automation.create()
 

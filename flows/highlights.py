@@ -82,7 +82,7 @@ def highlights_flow(make_work: MakeWork) -> Flow[..., State[Any]]:
 
     @flow(
         name=NAME,
-        task_runner=publishing,
+        task_runner=publishing,  # type: ignore[arg-type]  # Prefect's own kind of future is one of its futures
         retries=0,  # what has failed is recorded, and the next run takes it up
         persist_result=False,
     )
