@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models import imagenet
+from models.precision import require_precision
 from models.resolve import DEFAULT, TORCHVISION, ImageNet, require_weights, resolve
 from models.spec import CheckpointInfo, digest_of_file, read_info
 
@@ -32,7 +33,8 @@ def describe(name: str, precision: str = "fp32") -> ModelSummary:
 
 
 def describe_checkpoint(name: str, info: CheckpointInfo, precision: str) -> ModelSummary:
-    """The facts of a file whose metadata were read."""
+    """The facts of a file whose metadata were read. Raises CheckpointError where they do not allow `precision`."""
+    require_precision(name, precision, info.metrics)
     return ModelSummary(
         name=name if name == DEFAULT else Path(name).stem,
         version=_version(info.version, precision),
@@ -45,8 +47,10 @@ def describe_checkpoint(name: str, info: CheckpointInfo, precision: str) -> Mode
 
 
 def describe_imagenet(where: ImageNet, precision: str) -> ModelSummary:
-    """The facts of torchvision's own weights. Raises CheckpointError where their file is not in its place."""
+    """The facts of torchvision's own weights. Raises CheckpointError where their file is not in its place,
+    or for bf16, which nobody has measured for them."""
     require_weights(where)
+    require_precision(f"{TORCHVISION}{where.backbone}", precision, {})
     return ModelSummary(
         name=f"{TORCHVISION}{where.backbone}",
         version=_version(digest_of_file(where.path)[:16], precision),

@@ -20,6 +20,7 @@ from models.data import Dataset
 from models.evaluate import Answers, answers, answers_from, judged
 from models.losses import LossWeights, Targets, balance
 from models.network import BOX, EVENTS, TAGS, Network
+from models.precision import BF16, effect_of_bf16
 from models.resolve import ImageNet, resolve
 from models.spec import CheckpointInfo, Spec, read_info
 from models.split import Shares, clusters, dhash, parted
@@ -162,7 +163,11 @@ def learn(data: Dataset, val: Dataset | None, plan: Plan, recipe: Recipe, watch:
         "val": tuple(sorted(set(val.digests))) if val is not None else data.digests_of(part["val"]),
     }
     info = CheckpointInfo(
-        spec=network.spec, version="", training=_facts(recipe, taught), metrics={"val": figures}, split=digests
+        spec=network.spec,
+        version="",
+        training=_facts(recipe, taught),
+        metrics={"val": figures, BF16: effect_of_bf16(network, chosen_by.pixels)},
+        split=digests,
     )
     return Learned(network, info, kept)
 

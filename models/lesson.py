@@ -19,6 +19,7 @@ from models.evaluate import Answers, answers, judged
 from models.learn import Learned, Watch, best_epoch
 from models.losses import LossWeights
 from models.network import Network
+from models.precision import BF16, effect_of_bf16
 from models.spec import CheckpointInfo, Spec
 from models.split import Shares, clusters, dhash, parted
 from models.targets import Plan, truth_of
@@ -63,6 +64,7 @@ def teach(data: Dataset, shown: Pixels, views: Views, course: Course, watch: Wat
 
     figures = {"val": best_epoch(network, progress(), plan, truth["val"], watch)}
     figures["heldout"] = judged(answers(network, shown[part["heldout"]]), truth["heldout"], spec.tags, ())
+    figures[BF16] = effect_of_bf16(network, shown[part["val"]])
     info = CheckpointInfo(
         spec=spec,
         version="",

@@ -76,7 +76,7 @@ class Predictor:
         try:
             with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
                 features, answers = self._network(self._on_device(pixels))
-                return Pending(features.vector.float(), _probs(answers), answers.get(BOX))
+                return Pending(features.vector.float(), probs_of(answers), answers.get(BOX))
         except torch.OutOfMemoryError as error:
             raise DeviceOutOfMemory(f"no room for {len(pixels)} pictures. Use a smaller infer.batch") from error
 
@@ -88,8 +88,8 @@ class Predictor:
         return pictures
 
 
-def _probs(answers: dict[str, Tensor]) -> Tensor:
-    """Tags, then events, (B, C) float32."""
+def probs_of(answers: dict[str, Tensor]) -> Tensor:
+    """Tags (a softmax), then events (a sigmoid each), (B, C) float32, from the heads' logits."""
     parts = []
     if TAGS in answers:
         parts.append(answers[TAGS].float().softmax(dim=1))

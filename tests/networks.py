@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +29,10 @@ def network(seed: int = 0, **changes: object) -> Network:
     return Network(replace(TINY, **changes)).eval()  # type: ignore[arg-type]
 
 
-def checkpoint(path: Path, seed: int = 0, split: dict[str, tuple[str, ...]] | None = None) -> CheckpointInfo:
-    """Such a network in a file."""
+def checkpoint(path: Path, seed: int = 0, **facts: Any) -> CheckpointInfo:
+    """Such a network in a file; `facts` are fields of its metadata."""
     made = network(seed)
-    return save(made, CheckpointInfo(spec=made.spec, version="", split=split or {}), path)
+    return save(made, CheckpointInfo(spec=made.spec, version="", **facts), path)
 
 
 def pictures(count: int, seed: int = 0, side_px: int = SIDE_PX) -> npt.NDArray[np.uint8]:

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from models.checkpoint import load, save
 from models.describe import describe
+from models.precision import effect_of_bf16
 from models.predictor import open_predictor
 from models.resolve import torch_home
 from models.spec import BACKBONES, CheckpointInfo, Spec, read_info
@@ -58,9 +59,37 @@ def test_the_facts_are_read_without_torch(path: Path) -> None:
     assert done.stdout.split() == [read_info(path).version, "grass", "none", "dunk", "False", "False"]
 
 
-def test_the_precision_is_part_of_the_version(path: Path) -> None:
+def test_the_precision_is_part_of_the_version(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.safetensors"
+    networks.checkpoint(path, metrics={"bf16": {"pictures": 9, "kept": 1.0, "change": 0.01}})
     assert describe(str(path), "fp32").version == read_info(path).version
     assert describe(str(path), "bf16").version == read_info(path).version + "-bf16"
+
+
+@pytest.mark.parametrize(
+    ("bf16", "words"),
+    [
+        ({}, "did not measure"),
+        ({"pictures": 200, "kept": 0.99, "change": 0.01}, "keeps 99.0%"),
+        ({"pictures": 200, "kept": 1.0, "change": 0.03}, "up to 0.030"),
+    ],
+)
+def test_bf16_is_refused_where_it_was_not_shown_to_keep_the_answers(
+    tmp_path: Path, bf16: dict[str, float], words: str
+) -> None:
+    path = tmp_path / "tiny.safetensors"
+    networks.checkpoint(path, metrics={"bf16": bf16})
+    for ask in (lambda: describe(str(path), "bf16"), lambda: open_predictor(str(path), precision="bf16")):
+        with pytest.raises(CheckpointError, match=words):
+            ask()
+
+
+def test_what_bf16_changes_is_measured_on_the_networks_own_answers() -> None:
+    effect = effect_of_bf16(networks.network(), networks.pictures(20))
+    assert effect["pictures"] == 20
+    assert 0 <= effect["kept"] <= 1
+    assert 0 < effect["change"] < 0.2
+    assert effect_of_bf16(networks.network(), networks.pictures(0)) == {}
 
 
 def test_the_embedded_default_is_small_and_states_chance_beside_its_figures() -> None:

@@ -34,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
     from models.checkpoint import save
     from models.learn import Recipe, input_size, learn
+    from models.precision import BF16
     from models.targets import plan_labels
     from pipeline.commands.learning import figure_lines, read_data
     from pipeline.errors import DataError
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     with _curves(args.logdir) as watch:
         learned = learn(data, val, plan, recipe, watch)
     info = save(learned.network, learned.info, args.out)
-    _say(*figure_lines(info.metrics.get("val", {})))
+    _say(*figure_lines(info.metrics["val"] | {BF16: info.metrics[BF16]}))
     kept = f"; kept from {recipe.base}: {', '.join(learned.kept)}" if learned.kept else ""
     _say(f"{args.out}: version {info.version}, {args.out.stat().st_size / 1e6:.1f} MB{kept}")
     return 0

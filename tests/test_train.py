@@ -1,0 +1,129 @@
+"""`matchcut train` and `matchcut eval` as people meet them: folders in, a checkpoint and figures out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from models.spec import read_info
+from pipeline.cli import main
+from tests.lessons import COLOURS, write_clip, write_picture, write_pictures
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pictures(tmp_path_factory.mktemp("data"), 10)
+
+
+@pytest.fixture(scope="module")
+def model(data: Path) -> Path:
+    """Dunks as an event, the others as tags."""
+    out = data.parent / "model.safetensors"
+    assert train(data, out, "--events", "dunk") == 0
+    return out
+
+
+def train(data: Path, out: Path, *options: str | Path, epochs: int = 4) -> int:
+    return main(["train", str(data), "--out", str(out), "--epochs", str(epochs), *map(str, options)])
+
+
+def test_training_says_what_it_found_and_what_came_of_it(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(data, tmp_path / "a.safetensors", "--events", "dunk") == 0
+    told = capsys.readouterr().out
+    assert "dunk: 10 files, 10 pictures" in told
+    assert "epoch 1: " in told
+    assert "tags   top-1" in told and "chance" in told
+    assert "event  dunk: average precision" in told
+    assert "bf16   keeps" in told
+    assert "a.safetensors: version " in told and "kept from default: box" in told
+
+
+def test_training_again_gives_the_same_file(data: Path, model: Path) -> None:
+    again = model.with_name("again.safetensors")
+    assert train(data, again, "--events", "dunk") == 0
+    assert again.read_bytes() == model.read_bytes()
+
+
+def test_the_checkpoint_says_which_labels_are_events_and_what_it_was_trained_on(model: Path) -> None:
+    info = read_info(model)
+    assert (info.spec.tags, info.spec.events) == (("pass", "rest"), ("dunk",))
+    assert info.training["classes"] == {"dunk": 8, "pass": 8, "rest": 8}
+    assert {name: len(digests) for name, digests in info.split.items()} == {"train": 24, "val": 6}
+
+
+def test_curves_are_written_for_tensorboard(data: Path, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert train(data, tmp_path / "a.safetensors", "--logdir", tmp_path / "curves", epochs=3) == 0
+    curves = EventAccumulator(str(tmp_path / "curves"))
+    curves.Reload()
+    assert len(curves.Scalars("loss/tags")) == 3
+    assert len(curves.Scalars("val/tags/top1")) == 3
+
+
+def test_clips_and_pictures_teach_together(tmp_path: Path) -> None:
+    for label in ("dunk", "pass"):
+        for number in range(3):
+            write_clip(tmp_path / "data" / label / f"v_{label}_g{number:02d}.mp4", label)
+            write_picture(tmp_path / "data" / label / f"{number}.png", label, number)
+    assert train(tmp_path / "data", tmp_path / "a.safetensors") == 0
+    assert read_info(tmp_path / "a.safetensors").spec.tags == ("dunk", "pass")
+
+
+def test_eval_judges_only_what_was_not_trained_on(
+    data: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["eval", str(model), str(data)]) == 0
+    told = capsys.readouterr().out
+    assert "30 files: 0 never seen, 0 held out, 6 used to choose the epoch, 24 trained on" in told
+    assert "of 4 pictures" in told  # the tags of val
+    for seed, label in enumerate(COLOURS):
+        write_picture(tmp_path / "new" / label / "a.png", label, 100 + seed)
+    assert main(["eval", str(model), str(data), str(tmp_path / "new"), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["files"].startswith("33 files: 3 never seen")
+    assert figures["tags"]["pictures"] == 2
+    assert figures["events"]["dunk"]["pictures"] == 3
+
+
+def test_eval_of_nothing_but_training_data_is_refused(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    val = write_pictures(tmp_path / "val", 1)
+    assert train(data, tmp_path / "a.safetensors", "--val", val, epochs=1) == 0
+    rest = tmp_path / "rest"
+    for path in sorted(data.rglob("*.png")):
+        if path.read_bytes() not in [other.read_bytes() for other in val.rglob("*.png")]:
+            (rest / path.parent.name).mkdir(parents=True, exist_ok=True)
+            (rest / path.parent.name / path.name).write_bytes(path.read_bytes())
+    capsys.readouterr()
+    assert main(["eval", str(tmp_path / "a.safetensors"), str(rest)]) == 2
+    assert "nothing is left to judge by" in capsys.readouterr().err
+    assert main(["eval", str(tmp_path / "a.safetensors"), str(rest), "--all"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--events", "dnk"], "dnk: no such class; found dunk, pass, rest"),
+        (["--events", "dunk", "pass", "rest"], "without negatives"),
+        (["--val", "nowhere"], "nowhere: no such folder"),
+        (["--from", "nowhere.safetensors"], "no such model file"),
+        (["--backbone", "torchvision:none"], "torchvision:none: use one of"),
+    ],
+)
+def test_a_request_that_cannot_be_carried_out_ends_with_2(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], words: str
+) -> None:
+    assert train(data, tmp_path / "a.safetensors", *options) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "a.safetensors").exists()
+
+
+def test_the_name_of_a_checkpoint_says_what_it_is(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(data, Path("model.pth")) == 2
+    assert "ends in .safetensors" in capsys.readouterr().err
