@@ -42,11 +42,16 @@ _HD_HEIGHT_PX = 720
 
 
 @contextmanager
-def open_media(path: Path) -> Iterator[InputContainer]:
-    """The container, closed at the end. Raises UnreadableVideo naming the cause and the repair."""
+def open_media(path: Path, max_pixels: int = 0) -> Iterator[InputContainer]:
+    """The container, closed at the end. Raises UnreadableVideo naming the cause and the repair.
+
+    With `max_pixels` no picture that is larger is decoded to find out what the streams are; their sizes are told.
+    """
     refuse_special_files(path)
+    options = {"protocol_whitelist": "file", "format_whitelist": VIDEO_FORMATS}
+    if max_pixels:
+        options["max_pixels"] = str(max_pixels)
     try:
-        options = {"protocol_whitelist": "file", "format_whitelist": VIDEO_FORMATS}
         container = av.open(f"file:{path.absolute()}", options=options)
     except (av.FFmpegError, MemoryError, ValueError) as error:
         raise UnreadableVideo(f"{path.name}: {_why_not_opened(path, error)}") from error

@@ -19,7 +19,7 @@ from pipeline.records import Video
 from pipeline.timeline import Span, ticks_to_ns
 
 _FINGERPRINT_PART = 1 << 20
-_HDR_TRANSFERS = {16: "SMPTE ST 2084 (PQ)", 18: "ARIB STD-B67 (HLG)"}
+_HDR_TRANSFERS = (16, 18)  # AVColorTransferCharacteristic: SMPTE ST 2084 (PQ), ARIB STD-B67 (HLG)
 _PROGRESSIVE = (0, 1)  # AVFieldOrder: unknown, progressive
 _STORAGE_ORDER = ("avi",)
 _NO_TRUE_DURATION = ("ivf", "gif")  # counted in frames, or not at all
@@ -32,7 +32,7 @@ def probe(path: Path, config: DecodeConfig | None = None) -> Video:
     """Open, check the limits before anything is allocated, decode the first picture. Raises UnreadableVideo."""
     config = config or DecodeConfig()
     refuse_special_files(path)
-    with open_media(path) as container:
+    with open_media(path, config.max_pixels) as container:
         stream = _video_stream(container, path)
         _refuse_encrypted(path)
         _check_limits(stream, config, path)

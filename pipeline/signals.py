@@ -21,12 +21,13 @@ from pipeline.media import open_media
 from pipeline.records import FrameBatch, Signals, Video
 from pipeline.timeline import NS_PER_MS, ticks_to_ns
 
-VERSION = 1
+VERSION = 2
 
 SILENCE_DB = -70.0  # EBU R128's absolute gate: nothing quieter is told apart
 _THUMB_PX = 64
 _HIST_BINS = 8
-_MOMENTARY_CENTRE_NS = 100 * NS_PER_MS  # ebur128 reports 400 ms that end with its 100 ms frame
+_MOMENT_NS = 100 * NS_PER_MS  # ebur128 reports so often
+_MOMENTARY_CENTRE_NS = 100 * NS_PER_MS  # ... of the 400 ms that end with its 100 ms frame
 
 
 class PictureMeter:
@@ -179,13 +180,28 @@ def _pull(graph: Graph) -> AudioFrame | None:
 
 
 def signals(pictures: PictureMeter, loudness: Loudness, pts_ns: npt.NDArray[np.int64], end_ns: int) -> Signals:
-    """All series on the grid `pts_ns` (N,). A sample's loudness is the loudest moment while it is on display."""
+    """All series on the grid `pts_ns` (N,), N >= 1.
+
+    A sample's loudness is the mean level from half a sample period before it to half a period before the next one: a
+    step shows in the same sample, on average, as one of the picture.
+    """
     series = pictures.series()
     if loudness.missing:
         return Signals(series, {"loudness_db": loudness.missing})
-    edges = np.append(pts_ns, max(end_ns, int(pts_ns[-1]) + 1))
-    values = np.full(len(pts_ns), SILENCE_DB, np.float32)
-    places = np.searchsorted(edges, loudness.times_ns, side="right") - 1
-    inside = (places >= 0) & (places < len(pts_ns))
-    np.maximum.at(values, places[inside], loudness.lufs[inside])
-    return Signals({**series, "loudness_db": values})
+    half = int(np.median(np.diff(pts_ns))) // 2 if len(pts_ns) > 1 else 0
+    between = np.maximum(pts_ns[1:] - half, (pts_ns[:-1] + pts_ns[1:]) // 2)
+    edges = np.concatenate([pts_ns[:1], between, [max(end_ns, int(pts_ns[-1]) + 1)]])
+    return Signals({**series, "loudness_db": _mean_levels(loudness, edges).astype(np.float32)})
+
+
+def _mean_levels(loudness: Loudness, edges_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Between each two of `edges_ns` (N + 1,), in dB, (N,). A moment holds for 100 ms around its centre; where none was
+    measured there is silence."""
+    order = np.argsort(loudness.times_ns, kind="stable")
+    starts = loudness.times_ns[order] - _MOMENT_NS // 2
+    ends = np.minimum(starts + _MOMENT_NS, np.append(starts[1:], starts[-1] + _MOMENT_NS))
+    above = (loudness.lufs[order].astype(np.float64) - SILENCE_DB) * (ends - starts)
+    knots = np.column_stack([starts, ends]).ravel()
+    area = np.column_stack([np.zeros(len(above)), above]).ravel().cumsum()
+    within = np.diff(np.interp(edges_ns, knots, area))
+    return np.asarray(SILENCE_DB + within / np.diff(edges_ns))

@@ -152,6 +152,14 @@ RECIPES: dict[str, Recipe] = {
         "-i {source} -c:v libx264 -preset ultrafast -x264-params keyint=24:bframes=3:open-gop=1:threads=1",
         display=shown(range(SOURCE_FRAMES)),
     ),
+    "h264_long_and_short_gops.mp4": Recipe(
+        x264("keyint=250:min-keyint=1:scenecut=0:bframes=3:b-adapt=0:open-gop=1", "-force_key_frames 0.96,1.92")
+    ),
+    "h264_240_fps.mp4": Recipe(
+        f"-i {{source}} -frames:v {COUNT} -vf settb=1/240,setpts=N -fps_mode vfr -enc_time_base 1/240 -c:v libx264 -preset veryfast "
+        "-x264-params keyint=24:min-keyint=24:scenecut=0:bframes=3:threads=1",
+        display=shown(range(COUNT), lambda n: Fraction(n, 240)),
+    ),
     "h264_no_bframes.flv": Recipe(x264("keyint=50:bframes=0")),
     "h264_bframes.avi": Recipe(x264(BFRAMES)),
     "h264_fragments.mp4": Recipe(copied("-movflags frag_keyframe+empty_moov"), base="h264_bframes.mp4"),
@@ -160,6 +168,9 @@ RECIPES: dict[str, Recipe] = {
     # HEVC
     "hevc_defaults.mp4": Recipe(x265("keyint=24:min-keyint=24")),
     "hevc_defaults.ts": Recipe(x265("keyint=24:min-keyint=24")),
+    "hevc_medium.mp4": Recipe(  # x265's own preset
+        encoded("-c:v libx265 -x265-params keyint=24:min-keyint=24:pools=1:log-level=error")
+    ),
     "hevc_temporal_layers.mp4": Recipe(x265("keyint=40:temporal-layers=3:b-adapt=0:bframes=3")),
     "hevc_radl.mp4": Recipe(x265("keyint=24:min-keyint=24:open-gop=0:radl=2:bframes=3")),
     "hevc_intra_refresh.mkv": Recipe(x265("keyint=30:intra-refresh=1")),

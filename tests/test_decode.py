@@ -105,6 +105,23 @@ def test_sampled_pixels_are_those_of_a_full_decode(
     assert_same(found, case(name).expected(times_ns))
 
 
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_gop_that_is_too_long_to_be_held_shows_the_same(case: Callable[[str], Case], name: str) -> None:
+    """Anything longer than 40 packets counts as such here: most of these files, or some of their GOPs."""
+    video = case(name).video
+    times_ns = every(10, video)
+    chunk_ns = video.span.duration_ns // 3
+    found = union(list(decode(video, times_ns, *SIZE_PX, threads=2, chunk_ns=chunk_ns, held_packets=40)))
+    assert_same(found, case(name).expected(times_ns))
+
+
+def test_many_short_gops_are_not_taken_for_a_long_one(case: Callable[[str], Case]) -> None:
+    """A second of 240 frames is ten GOPs, of which no two chunks hold more than 60 packets."""
+    video = case("h264_240_fps.mp4").video
+    pieces = list(decode(video, every(4, video), *SIZE_PX, held_packets=60))
+    assert sum(piece.facts.frames for piece in pieces) < COUNT / 2
+
+
 @pytest.mark.parametrize(("chunks", "threads"), [(1, 1), (2, 2), (3, 1), (7, 2)])
 @pytest.mark.parametrize("name", DAMAGED)
 def test_what_damage_left_whole_is_given_whole(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -132,6 +134,32 @@ def test_a_picture_over_the_limit_is_refused_with_its_size_and_the_limit(make: M
     message = refusal(make("h264_bframes.mp4"), config)
     assert f"{WIDTH_PX} x {HEIGHT_PX}" in message
     assert "raise the limit" in message
+
+
+PEAK = """
+import sys
+from pathlib import Path
+from pipeline.errors import UnreadableVideo
+from pipeline.probe import probe
+def peak_kib(): return int(next(l for l in open("/proc/self/status") if l.startswith("VmHWM:")).split()[1])
+before = peak_kib()
+try:
+    probe(Path(sys.argv[1]))
+except UnreadableVideo as error:
+    print(error)
+print(peak_kib() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+def test_a_huge_picture_is_refused_before_there_is_room_made_for_it(tmp_path: Path) -> None:
+    """A stream of 9,000 x 9,000 takes 121 MB a picture, and some bytes on disk."""
+    graph = "color=gray:size=9000x9000:rate=25:duration=0.08"
+    huge = ffmpeg(f"-f lavfi -i {graph} -c:v libx264 -preset ultrafast -threads 1 -bf 0", tmp_path / "huge.ts")
+    told = subprocess.run([sys.executable, "-P", "-c", PEAK, huge], capture_output=True, text=True, check=True).stdout
+    sentence, grown_kib = told.splitlines()
+    assert sentence.startswith("huge.ts: 9000 x 9000 pixels, more than decode.max_pixels")
+    assert int(grown_kib) < 50_000
 
 
 def test_a_picture_at_the_limit_is_read(make: Make) -> None:

@@ -52,10 +52,10 @@ def test_the_moment_is_found_cut_and_told(done_desk: Desk) -> None:
 def test_the_predictions_are_the_networks_own_words(done_desk: Desk) -> None:
     predictions = load_predictions(done_desk.folder())
     flash = predictions.scores.probs[:, predictions.scores.labels.column("flash")]
-    white = [FLASH_S[0] <= t_ns / NS < FLASH_S[1] for t_ns in predictions.scores.pts_ns.tolist()]
-    assert (flash > 0.5).tolist() == white
+    white = np.array([FLASH_S[0] <= t_ns / NS < FLASH_S[1] for t_ns in predictions.scores.pts_ns.tolist()])
+    assert (flash > 0.5).tolist() == white.tolist()
     loudness = predictions.signals.series["loudness_db"]
-    assert loudness[np.array(white)].min() > loudness[~np.array(white)][2:-1].max()
+    assert loudness[white].mean() > loudness[~white].mean() + 10
     assert len(predictions.boxes) == len(white) and predictions.features is not None
 
 
@@ -147,7 +147,7 @@ def test_the_next_version_of_a_stage_redoes_it_and_what_follows(
     done_desk: Desk, monkeypatch: pytest.MonkeyPatch, stage: Any, name: str, looks_again: int
 ) -> None:
     old = mtimes(done_desk)
-    monkeypatch.setattr(stage, name, 2)  # the same code, one version later
+    monkeypatch.setattr(stage, name, getattr(stage, name) + 1)  # the same code, one version later
     done_desk.run(clips=False)
     folder = f"videos/{done_desk.folder().name}"
     new = mtimes(done_desk)

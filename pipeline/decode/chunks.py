@@ -18,7 +18,7 @@ from queue import Full, Queue
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.decode.packets import Chunk, PacketReader
+from pipeline.decode.packets import MAX_HELD_PACKETS, Chunk, PacketReader
 from pipeline.decode.pictures import Decoded, Pictures, UnsafePlanError
 from pipeline.media import open_media, video_stream
 from pipeline.records import DecodeFacts, FrameBatch, Video
@@ -42,17 +42,20 @@ def decode(
     *,
     threads: int = 1,
     chunk_ns: int = CHUNK_NS,
+    held_packets: int = MAX_HELD_PACKETS,
 ) -> Generator[Decoded, None, None]:
     """Pictures on display at `times_ns` (sorted): for each time the frame of the greatest pts <= t, each frame once.
 
-    Pictures are (height_px, width_px) RGB. The result equals a full decode bit for bit, whatever `threads` and
-    `chunk_ns`. Where a stream cannot be parted safely, the rest of it is decoded whole. Raises UnreadableVideo.
+    Pictures are (height_px, width_px) RGB. The result equals a full decode bit for bit, whatever `threads`, `chunk_ns`
+    and `held_packets`; a GOP of more packets is decoded as it is read, and with it the rest of the file. Where a stream
+    cannot be parted safely, the rest of it is decoded whole. Raises UnreadableVideo.
     """
     ticks = wanted_ticks(video, times_ns)
     size = (height_px, width_px)
     given = 0
     length_ns = _chunk_length(ticks, video, chunk_ns)
-    run = _Run(video, ticks, size, threads=threads, chunk_ns=length_ns, whole=video.pts_as_stored)
+    whole = video.pts_as_stored
+    run = _Run(video, ticks, size, threads=threads, chunk_ns=length_ns, held_packets=held_packets, whole=whole)
     try:
         with closing(run.results()) as results:
             for decoded in results:
@@ -102,10 +105,11 @@ class _Run:
         *,
         threads: int,
         chunk_ns: int,
+        held_packets: int = MAX_HELD_PACKETS,
         whole: bool = False,
     ) -> None:
         self._video, self._ticks, self._size, self._threads = video, ticks, size, max(1, threads)
-        self._chunk_ns, self._whole = chunk_ns, whole
+        self._chunk_ns, self._held_packets, self._whole = chunk_ns, held_packets, whole
         self._stop = threading.Event()
         self._reading = threading.Lock()
         self._under_way = threading.Semaphore(self._threads + 1)
@@ -115,7 +119,7 @@ class _Run:
         with ExitStack() as stack:
             container = stack.enter_context(open_media(self._video.path))
             stream = video_stream(container, self._video.stream_index)
-            reader = PacketReader(container, stream, self._chunk_ns, whole=self._whole)
+            reader = PacketReader(container, stream, self._chunk_ns, whole=self._whole, held_packets=self._held_packets)
             workers = [
                 threading.Thread(target=self._work, args=(reader,), name=f"decode-{n}", daemon=True)
                 for n in range(self._threads)

@@ -20,7 +20,6 @@ from pipeline.timeline import last_tick_at
 
 MAX_HELD_PACKETS = 1500
 MAX_HELD_BYTES = 32 << 20
-_CHUNK_BYTES = 16 << 20
 _MAX_READ_ERRORS = 64
 
 
@@ -50,13 +49,21 @@ class Chunk:
 class PacketReader:
     """Chunks of about `chunk_ns`, one after the other; with `whole=True` one chunk. For one thread at a time."""
 
-    def __init__(self, container: InputContainer, stream: VideoStream, chunk_ns: int, *, whole: bool = False) -> None:
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        chunk_ns: int,
+        *,
+        whole: bool = False,
+        held_packets: int = MAX_HELD_PACKETS,
+    ) -> None:
         assert stream.time_base is not None
         self.damaged = 0  # packets that the container flags as damaged, and reads that failed
         self._source = self._read(container, stream)
         self._access = RandomAccess(stream)
         self._chunk_ticks = max(1, last_tick_at(chunk_ns, stream.time_base))
-        self._whole = whole
+        self._whole, self._held_packets = whole, held_packets
         self._ahead: deque[Packet[VideoStream]] = deque()
         self._start_pts: int | None = None
 
@@ -69,19 +76,21 @@ class PacketReader:
             if self._whole:
                 return Chunk([packet], [], None, None, iter(self._take, None))
             if self._access.opens(packet):
-                if packets and self._is_full(packets[0], packet, size) and (coda := self._coda(packet)):
+                if packets and self._is_full(packets, packet, size) and (coda := self._coda(packet)):
                     return self._close(packets, starts, coda)
                 starts.append(len(packets))
             packets.append(packet)
             size += packet.size
-            if len(packets) > MAX_HELD_PACKETS or size > MAX_HELD_BYTES:
+            if len(packets) > self._held_packets or size > MAX_HELD_BYTES:
                 return Chunk(packets, starts, self._start_pts, None, iter(self._take, None))
         return Chunk(packets, starts, self._start_pts, None) if packets else None
 
-    def _is_full(self, first: Packet[VideoStream], key: Packet[VideoStream], size: int) -> bool:
+    def _is_full(self, packets: list[Packet[VideoStream]], key: Packet[VideoStream], size: int) -> bool:
+        first = packets[0]
         if first.pts is None or key.pts is None:
             return False
-        return size >= _CHUNK_BYTES or key.pts - first.pts >= self._chunk_ticks
+        half_held = size >= MAX_HELD_BYTES // 2 or len(packets) >= self._held_packets // 2
+        return half_held or key.pts - first.pts >= self._chunk_ticks
 
     def _coda(self, key: Packet[VideoStream]) -> list[Packet[VideoStream]]:
         """`key` up to its last leading picture, left in the queue for the next chunk; empty: no place to part.
@@ -90,7 +99,7 @@ class PacketReader:
         """
         assert key.pts is not None
         self._ahead.appendleft(key)
-        for count in range(1, MAX_HELD_PACKETS):
+        for count in range(1, self._held_packets):
             if len(self._ahead) == count and (packet := next(self._source, None)) is not None:
                 self._ahead.append(packet)
             if len(self._ahead) == count:
