@@ -93,6 +93,7 @@ def highlights_flow(make_work: MakeWork) -> Flow[..., State[Any]]:
         model: str = DEFAULT_MODEL,
         device: Literal["auto", "cpu", "cuda"] = "auto",
         sample_hz: float | None = None,
+        audio: int | None = None,
         no_clips: bool = False,
         force: bool = False,
         wait: bool = False,
@@ -107,13 +108,21 @@ def highlights_flow(make_work: MakeWork) -> Flow[..., State[Any]]:
             model: default, torchvision:NAME or a file
             device: where the network runs
             sample_hz: pictures looked at per second of video
+            audio: the audio track, counted from 0; without it the file's default one
             no_clips: find moments, cut nothing
             force: do everything again
             wait: wait for another run that writes to the same folder
             settle_s: for a watched folder: only new and changed files, when they stood still for so many seconds
         """
         options = Namespace(
-            out=out, config=config, model=model, device=device, sample_hz=sample_hz, no_clips=no_clips, force=force
+            out=out,
+            config=config,
+            model=model,
+            device=device,
+            sample_hz=sample_hz,
+            audio=audio,
+            no_clips=no_clips,
+            force=force,
         )
         try:
             return _follow(inputs, make_work(options), wait=wait, settle_s=settle_s)

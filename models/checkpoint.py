@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 
 from models.network import Network
 from models.spec import CheckpointInfo, read_info, to_metadata
@@ -24,8 +25,9 @@ def save(network: Network, info: CheckpointInfo, path: Path, *, half: bool = Tru
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     state = {name: _stored(tensor, half) for name, tensor in network.state_dict().items()}
     try:
-        save_file(state, temporary, metadata=to_metadata(info))
-        with temporary.open("rb+") as file:
+        with temporary.open("wb") as file:
+            file.write(to_bytes(state, to_metadata(info)))
+            file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:

@@ -31,8 +31,7 @@ from pipeline.errors import DataError
 Ints = npt.NDArray[np.int64]
 Watch = Callable[[train.Epoch, Mapping[str, Any]], None]
 
-REGIMES = ("frozen", "finetune", "scratch")
-_EPOCHS = {"frozen": 60, "finetune": 20, "scratch": 60}
+_EPOCHS = {"frozen": 60, "finetune": 20, "scratch": 60}  # by regime
 _CACHED_PICTURES = 4000  # of few pictures more variants are cached than of many
 _MOST_VARIANTS = 8
 _IMAGENET_SIDE_PX = 160

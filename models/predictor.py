@@ -6,6 +6,7 @@ pictures, and shape, threads and precision are fixed when the predictor is opene
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,8 +20,9 @@ from models import geometry
 from models.backbone import Features, Normalize, with_classes
 from models.checkpoint import load
 from models.describe import ModelSummary, describe_checkpoint, describe_imagenet
-from models.network import BOX, EVENTS, TAGS
+from models.network import BOX, EVENTS, TAGS, Network
 from models.resolve import ImageNet, resolve
+from models.spec import CheckpointInfo
 from models.weights_file import load_torchvision_weights
 from pipeline.errors import CheckpointError, DeviceOutOfMemory, MachineError
 
@@ -66,7 +68,6 @@ class Predictor:
     ) -> None:
         self._network = network.eval().to(device).to(memory_format=torch.channels_last)
         self._device, self._bf16, self._facts = device, bf16, facts
-        self.name, self.version, self.calibrated = facts.name, facts.version, facts.calibrated
         self.tags, self.events = facts.tags, facts.events
         self.height_px, self.width_px, self.batch = facts.height_px, facts.width_px, batch
 
@@ -76,7 +77,8 @@ class Predictor:
         try:
             with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
                 features, answers = self._network(self._on_device(pixels))
-                return Pending(features.vector.float(), probs_of(answers), answers.get(BOX))
+                box = answers[BOX].float() if BOX in answers else None
+                return Pending(features.vector.float(), probs_of(answers), box)
         except torch.OutOfMemoryError as error:
             raise DeviceOutOfMemory(f"no room for {len(pixels)} pictures. Use a smaller infer.batch") from error
 
@@ -112,12 +114,23 @@ def open_predictor(
         facts = describe_imagenet(where, precision)
         network: nn.Module = ImageNetClassifier(where)
     else:
-        network, info = load(where.path)
-        facts = describe_checkpoint(name, info, precision)
-        network.backbone.trunk = _fused(network.backbone.trunk)
+        trained, info = load(where.path)
+        facts, network = describe_checkpoint(name, info, precision), _served(trained)
     if not (facts.tags or facts.events):
         raise CheckpointError(f"{name}: this checkpoint has no labels. Train it with: matchcut train")
     return Predictor(network, facts, device=chosen, batch=batch, bf16=precision == "bf16")
+
+
+def served_on_cpu(network: Network, *, bf16: bool) -> Predictor:
+    """A copy of `network` as a run would have it, in batches of 8."""
+    facts = describe_checkpoint("", CheckpointInfo(spec=network.spec, version=""), "fp32")
+    return Predictor(_served(copy.deepcopy(network)), facts, device=torch.device("cpu"), batch=8, bf16=bf16)
+
+
+def _served(network: Network) -> Network:
+    """The same network, its trunk fused."""
+    network.backbone.trunk = _fused(network.backbone.trunk)
+    return network
 
 
 class ImageNetClassifier(nn.Module):

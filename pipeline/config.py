@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,6 +17,10 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from pipeline.errors import ConfigError
 
 Section = TypeVar("Section")
+MOMENT = "moment"  # the label of what excitement finds, where a model has no events
+_PRESETS = frozenset(  # x264's
+    ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
+)
 
 
 def _require(condition: bool, message: str) -> None:
@@ -52,7 +56,7 @@ class InferConfig:
     precision: str = "fp32"
 
     def __post_init__(self) -> None:
-        _require(self.batch >= 1, f"infer.batch = {self.batch}: use 1 or more")
+        _positive(self, "infer", "batch", "threads")
         _require(self.precision in ("fp32", "bf16"), f"infer.precision = {self.precision!r}: use fp32 or bf16")
 
 
@@ -160,7 +164,7 @@ class ExportConfig:
     crf: int = 20
     preset: str = "veryfast"
     audio_kbps: int = 160
-    audio_track: int = 0
+    audio_track: int = -1  # counted from 0; -1: the one that the file marks as default. Loudness is measured on it too
     max_height_px: int = 1080
     max_av_skew_ms: float = 45.0  # ITU-R BT.1359: detectability threshold, sound leading
     min_psnr_db: float = 20.0  # first picture of the clip against the source's
@@ -169,6 +173,12 @@ class ExportConfig:
 
     def __post_init__(self) -> None:
         _require(0 <= self.crf <= 51, f"export.crf = {self.crf}: use 0 (lossless) to 51")
+        _require(self.preset in _PRESETS, f"export.preset = {self.preset!r}: use one of {', '.join(sorted(_PRESETS))}")
+        _require(
+            self.audio_track >= -1, f"export.audio_track = {self.audio_track}: use -1 for the default one, or 0, 1 ..."
+        )
+        _positive(self, "export", "audio_kbps", "max_height_px", "max_av_skew_ms", "min_psnr_db", "timeout_s")
+        _require(self.thumb_width_px >= 8, f"export.thumb_width_px = {self.thumb_width_px}: use 8 or more")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +199,20 @@ class Config:
         for section in sections.values():
             section.pop("threads", None)
         return digest_of(sections)
+
+
+def require_labels(config: Config, tags: Sequence[str], events: Sequence[str]) -> None:
+    """Raises ConfigError where a setting names a label that the model does not have: it would never take effect."""
+    for label in config.aggregate.labels:
+        _require_label(f"aggregate.labels.{label}", label, "event", [*events] or [MOMENT])
+    for tag in config.excite.gate_tags:
+        _require_label("excite.gate_tags", tag, "tag", tags)
+
+
+def _require_label(where: str, name: str, kind: str, known: Sequence[str]) -> None:
+    near = get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known) or 'none'}"
+    _require(name in known, f"{where}: the model has no {kind} {name!r}; {hint}")
 
 
 def digest_of(value: object) -> str:

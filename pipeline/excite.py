@@ -14,27 +14,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.config import ExciteConfig
-from pipeline.errors import ConfigError
-from pipeline.records import Array, Labels, Predictions, Track
+from pipeline.config import MOMENT, ExciteConfig
+from pipeline.records import Array, Predictions, Track
 from pipeline.steps import Steps, Values
 from pipeline.timeline import NS_PER_S, seconds_to_ns
-
-MOMENT = "moment"
 
 
 def excite(predictions: Predictions, config: ExciteConfig) -> Track:
     """The track `moment`, uncalibrated. Its causes are what the reasons tell, float32 (N,), each only where measured:
     `loudness_rise_db`, `motion_ratio`, `subject_size_ratio`, `subject_speed_ratio`; 0 dB and ratio 1 are as usual.
 
-    Raises ConfigError where `gate_tags` names a tag that the model does not have.
+    The model has all of `gate_tags` (`config.require_labels`).
     """
-    columns = [_tag_column(predictions.scores.labels, tag) for tag in config.gate_tags]
+    columns = [predictions.scores.labels.column(tag) for tag in config.gate_tags]
     rises = _rises(predictions, config) if len(predictions.scores.pts_ns) else {}
     evidence = _evidence(rises, config, len(predictions.scores.pts_ns))
     if columns and rises:
@@ -136,14 +132,6 @@ def _gate(predictions: Predictions, columns: list[int], config: ExciteConfig) ->
     best = predictions.scores.probs[:, columns].max(axis=1)
     steps = Steps.of(predictions, best)
     return steps.running_median(seconds_to_ns(config.gate_s), predictions.scores.pts_ns) >= config.gate_score
-
-
-def _tag_column(labels: Labels, tag: str) -> int:
-    if tag not in labels.tags:
-        near = get_close_matches(tag, labels.tags, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"its tags: {', '.join(labels.tags) or 'none'}"
-        raise ConfigError(f"excite.gate_tags: the model has no tag {tag!r}; {hint}")
-    return labels.column(tag)
 
 
 def _logistic(x: Values | float) -> Values:

@@ -16,7 +16,9 @@ from pathlib import Path
 import av
 import numpy as np
 import numpy.typing as npt
+from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
@@ -65,6 +67,18 @@ def video_stream(container: InputContainer, index: int) -> VideoStream:
     assert isinstance(stream, VideoStream)
     assert stream.time_base is not None
     return stream
+
+
+def audio_stream(container: InputContainer, track: int) -> AudioStream | None:
+    """Number `track` of the audio streams, from 0; -1: the one that the file marks as default, or else the first.
+
+    None where there is no such stream.
+    """
+    streams = container.streams.audio
+    if track >= 0:
+        return streams[track] if track < len(streams) else None
+    marked = [stream for stream in streams if stream.disposition & Disposition.default]
+    return next(iter([*marked, *streams]), None)
 
 
 def refuse_special_files(path: Path) -> None:

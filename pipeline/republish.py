@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.config import Config
+from pipeline.config import Config, require_labels
 from pipeline.errors import MatchcutError, UsageError, VideoError
 from pipeline.inputs import SUMMARY
 from pipeline.records import Summary, VideoOutcome
@@ -35,6 +35,7 @@ def republish_directory(
     with locked(out, wait=wait):
         before = summary_from_json(read_json(out / SUMMARY), out)
         config = config or load_settings(out)
+        require_labels(config, before.model.labels.tags, before.model.labels.events)
         clean_leftovers(out)
         save_settings(out, config)
         outcomes = []

@@ -17,7 +17,7 @@ from av.filter import Graph
 from av.stream import Discard
 
 from pipeline.errors import UnreadableVideo
-from pipeline.media import open_media
+from pipeline.media import audio_stream, open_media
 from pipeline.records import FrameBatch, Signals, Video
 from pipeline.timeline import NS_PER_MS, ticks_to_ns
 
@@ -93,24 +93,26 @@ class Loudness:
     missing: str = ""
 
 
-def measure_loudness(video: Video, track: int = 0, given_up: Callable[[], bool] = lambda: False) -> Loudness:
-    """Decode one audio track and run FFmpeg's ebur128 filter over it; t = 0 is the first displayed frame.
+def measure_loudness(video: Video, track: int = -1, given_up: Callable[[], bool] = lambda: False) -> Loudness:
+    """Decode one audio track (-1: the file's default one) and run FFmpeg's ebur128 filter over it; t = 0 is the first
+    displayed frame.
 
     Ends early, with what it has, as soon as `given_up` says so.
     """
     if not video.has_audio:
         return _no_loudness("no audio stream")
-    if track >= video.audio_streams:
-        return _no_loudness(f"audio track {track} does not exist ({video.audio_streams} tracks)")
     times_ns: list[int] = []
     lufs: list[float] = []
     try:
         with open_media(video.path) as container:
+            stream = audio_stream(container, track)
+            if stream is None:
+                return _no_loudness(f"audio track {track} does not exist ({video.audio_streams} tracks)")
             for other in container.streams:
                 if other.type != "audio":
                     other.discard = Discard.all
-            meter = _R128(container.streams.audio[track])
-            for packet in takewhile(lambda _: not given_up(), container.demux(container.streams.audio[track])):
+            meter = _R128(stream)
+            for packet in takewhile(lambda _: not given_up(), container.demux(stream)):
                 for time_ns, value in meter.add(packet):
                     times_ns.append(time_ns - video.origin_ns - _MOMENTARY_CENTRE_NS)
                     lufs.append(max(SILENCE_DB, value))

@@ -156,8 +156,10 @@ RECIPES: dict[str, Recipe] = {
         x264("keyint=250:min-keyint=1:scenecut=0:bframes=3:b-adapt=0:open-gop=1", "-force_key_frames 0.96,1.92")
     ),
     "h264_240_fps.mp4": Recipe(
-        f"-i {{source}} -frames:v {COUNT} -vf settb=1/240,setpts=N -fps_mode vfr -enc_time_base 1/240 -c:v libx264 -preset veryfast "
-        "-x264-params keyint=24:min-keyint=24:scenecut=0:bframes=3:threads=1",
+        x264(
+            "keyint=24:min-keyint=24:scenecut=0:bframes=3",
+            "-vf settb=1/240,setpts=N -fps_mode vfr -enc_time_base 1/240",
+        ),
         display=shown(range(COUNT), lambda n: Fraction(n, 240)),
     ),
     "h264_no_bframes.flv": Recipe(x264("keyint=50:bframes=0")),

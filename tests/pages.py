@@ -1,7 +1,7 @@
 """Pages as a browser's parser sees them, and the records they are drawn from, made by hand."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from html.parser import HTMLParser
 from pathlib import Path
@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.aggregate import event_tracks
+from pipeline.config import Config
 from pipeline.page import render_index, render_report
 from pipeline.records import (
     Clip,
@@ -20,6 +22,7 @@ from pipeline.records import (
     Report,
     Segment,
     Summary,
+    Track,
     Video,
     VideoOutcome,
 )
@@ -148,8 +151,22 @@ def heard(duration_s: float = 100.0, *, events: tuple[str, ...] = ("goal", "save
     return predicted(pts_ns, seconds(duration_s), events=scores, signals=series)
 
 
+def html_of(
+    report: Report,
+    signals: Predictions | None = None,
+    thumbs: Mapping[int, str] | None = None,
+    *,
+    tracks: Sequence[Track] | None = None,
+    config: Config | None = None,
+) -> str:
+    """Drawn from the model's own probabilities of its events, where no `tracks` are given."""
+    signals = signals or heard()
+    drawn = event_tracks(signals, calibrated=False) if tracks is None else tracks
+    return render_report(report, signals, thumbs or {}, FOLDER, tracks=drawn, config=config or Config())
+
+
 def page_of(report: Report, signals: Predictions | None = None, thumbs: Mapping[int, str] | None = None) -> Page:
-    return Page(render_report(report, signals or heard(), thumbs or {}, FOLDER))
+    return Page(html_of(report, signals, thumbs))
 
 
 def outcome(name: str, **changes: Any) -> VideoOutcome:

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import AggregateConfig, Config, DecodeConfig, InferConfig, LabelRule, digest_of, load_config
+from pipeline.config import (
+    AggregateConfig,
+    Config,
+    DecodeConfig,
+    InferConfig,
+    LabelRule,
+    digest_of,
+    load_config,
+    require_labels,
+)
 from pipeline.errors import ConfigError
 
 SECTIONS = [section.name for section in fields(Config)]
@@ -90,6 +99,7 @@ def test_a_mistake_in_the_file_is_named_with_its_place_and_its_repair(tmp_path: 
         ("decode", "sample_hz", 1e9),
         ("decode", "threads", -1),
         ("infer", "batch", 0),
+        ("infer", "threads", 0),
         ("infer", "precision", "fp8"),
         ("aggregate", "enter", 0.2),  # not above the default `leave`
         ("aggregate", "enter", 1.2),
@@ -98,11 +108,42 @@ def test_a_mistake_in_the_file_is_named_with_its_place_and_its_repair(tmp_path: 
         ("aggregate", "min_s", 90.0),
         ("select", "reel_s", 0.0),
         ("export", "crf", 52),
+        ("export", "preset", "quick"),
+        ("export", "audio_track", -2),
+        ("export", "audio_kbps", 0),
+        ("export", "max_height_px", 0),
+        ("export", "thumb_width_px", 0),
+        ("export", "timeout_s", 0.0),
     ],
 )
 def test_an_impossible_value_is_refused_with_key_and_source_named(section: str, key: str, value: object) -> None:
     with pytest.raises(ConfigError, match=f"command line: {section}.*{key.removesuffix('_s')}"):
         load_config(None, {section: {key: value}})
+
+
+@pytest.mark.parametrize(
+    ("events", "setting", "words"),
+    [
+        (
+            ("dunk",),
+            {"excite": {"gate_tags": ["socer"]}},
+            "excite.gate_tags: the model has no tag 'socer'; did you mean",
+        ),
+        (("dunk",), {"aggregate": {"labels": {"dnk": {"pre_s": 8.0}}}}, "aggregate.labels.dnk: the model has no event"),
+        ((), {"aggregate": {"labels": {"dunk": {"pre_s": 8.0}}}}, "no event 'dunk'; it has moment"),
+    ],
+)
+def test_a_label_that_the_model_does_not_have_is_named(
+    events: tuple[str, ...], setting: dict[str, dict[str, object]], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        require_labels(load_config(None, setting), ("soccer", "none"), events)
+
+
+def test_labels_of_the_model_and_the_moment_of_excitement_can_have_rules() -> None:
+    rules = {"aggregate": {"labels": {"dunk": {"pre_s": 8.0}}}, "excite": {"gate_tags": ["soccer"]}}
+    require_labels(load_config(None, rules), ("soccer",), ("dunk",))
+    require_labels(load_config(None, {"aggregate": {"labels": {"moment": {"pre_s": 8.0}}}}), (), ())
 
 
 def test_a_missing_file_is_named() -> None:

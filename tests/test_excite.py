@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from pipeline.aggregate import aggregate
 from pipeline.config import AggregateConfig, ExciteConfig
-from pipeline.errors import ConfigError
 from pipeline.excite import excite
 from pipeline.records import Predictions, Segment
 from pipeline.timeline import NS_PER_S, Span
@@ -226,11 +225,6 @@ def test_a_gate_lets_moments_through_only_where_its_tag_holds() -> None:
     assert len(moments(predictions)) == 2
     gated = moments(predictions, ExciteConfig(gate_tags=("soccer",)))
     assert [segment.event.start_ns for segment in gated] == [49_750_000_000]
-
-
-def test_a_gate_that_the_model_does_not_know_is_named() -> None:
-    with pytest.raises(ConfigError, match="no tag 'socer'; did you mean 'soccer'"):
-        excite(video(motion=[0.0] * 4), ExciteConfig(gate_tags=("socer",)))
 
 
 def test_without_samples_or_signals_there_is_an_empty_track() -> None:

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import AggregateConfig
-from pipeline.page import drawing, render_index, render_report, words
+from pipeline.config import AggregateConfig, Config, override_config
+from pipeline.page import drawing, render_index, words
 from pipeline.records import (
     DecodeFacts,
     Labels,
@@ -33,7 +33,7 @@ from pipeline.records import (
     VideoOutcome,
 )
 from pipeline.timeline import NS_PER_S, Span
-from tests.pages import FOLDER, Page, heard, index_of, outcome, page_of, report, seconds, segment
+from tests.pages import Page, heard, html_of, index_of, outcome, page_of, report, seconds, segment
 from tests.predicted import predicted
 
 LOADING = ("src", "href", "poster")
@@ -82,7 +82,7 @@ def report_full_of(text: str) -> tuple[Report, Predictions, dict[int, str]]:
 
 
 def full_page(text: str) -> Page:
-    html = render_report(*report_full_of(text), FOLDER)
+    html = html_of(*report_full_of(text))
     html.encode("utf-8")  # a page that cannot be written is no page
     return Page(html)
 
@@ -236,7 +236,7 @@ def test_a_signal_that_is_missing_says_why() -> None:
 
 def test_given_scores_are_drawn_instead_of_the_models_own() -> None:
     excitement = Track(label="moment", score=np.full(200, 0.5, np.float32), score_kind="uncalibrated")
-    page = Page(render_report(report(), heard(), {}, FOLDER, [excitement]))
+    page = Page(html_of(report(), tracks=[excitement]))
     assert page.values("data-name") == ["moment", "motion", "cuts"]
     assert page_of(report()).values("data-name") == ["goal", "save", "motion", "cuts"]
 
@@ -255,7 +255,7 @@ def test_a_lively_video_without_moments_is_told_what_came_closest() -> None:
     score = np.full(200, 0.1, np.float32)
     score[62] = 0.55  # the sample at 31 s
     track = Track(label="goal", score=score, score_kind="uncalibrated")
-    html = render_report(report(), heard(motion=0.3, loudness_db=lambda t: -30 + t / 10), {}, FOLDER, [track])
+    html = html_of(report(), heard(motion=0.3, loudness_db=lambda t: -30 + t / 10), tracks=[track])
     assert "“goal” came closest, with a score of 0.55 at 0:31." in Page(html).text
     assert "stands still" not in html
     assert "silent" not in html
@@ -333,6 +333,12 @@ def test_a_scale_ends_at_a_round_number_just_above(value: float, least: float) -
     assert wanted * (1 - 1e-9) <= top <= 2 * wanted
 
 
+def test_the_bar_that_is_offered_is_lower_than_the_one_that_was_set() -> None:
+    config = override_config(Config(), {"aggregate": {"enter": 0.3, "leave": 0.1}}, "test")
+    text = Page(html_of(report(), config=config)).text
+    assert "enter = 0.18" in text and "leave = 0.06" in text
+
+
 # ---- size
 
 
@@ -343,7 +349,7 @@ def long_match(minutes: int) -> str:
         "loudness_db": lambda _: rng.uniform(-40, -10),
     }
     moments = tuple(segment(t) for t in np.linspace(0, minutes * 60 - 10, 40))
-    return render_report(report(moments, minutes * 60.0), heard(minutes * 60.0, **noisy), {}, FOLDER)
+    return html_of(report(moments, minutes * 60.0), heard(minutes * 60.0, **noisy))
 
 
 def test_the_page_of_a_long_match_stays_small() -> None:

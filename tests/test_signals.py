@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.config import ExportConfig
 from pipeline.decode import decode
+from pipeline.export.recipe import find_recipe
 from pipeline.probe import probe
 from pipeline.records import FrameBatch, Signals
 from pipeline.sample import sample_times
 from pipeline.signals import SILENCE_DB, Loudness, PictureMeter, measure_loudness, signals
-from pipeline.timeline import NS_PER_S
+from pipeline.timeline import NS_PER_S, Span
 from tests.media import ffmpeg
 
 Make = Callable[[str], Path]
@@ -186,6 +188,17 @@ def test_another_track_is_another_loudness(tmp_path: Path) -> None:
     )
     means = [measure_loudness(probe(film), track).lufs[5:-5].mean() for track in (0, 1)]
     assert np.allclose(means, [-23, -43], atol=0.2)
+
+
+def test_loudness_and_clips_use_the_track_that_the_file_marks_as_default(tmp_path: Path) -> None:
+    film = ffmpeg(
+        f"{STILL} {sine(-23)} {sine(-43)} -map 0 -map 1 -map 2 -c:v mpeg4 -c:a pcm_s16le "
+        "-disposition:a:0 0 -disposition:a:1 default",
+        tmp_path / "second.mkv",
+    )
+    assert measure_loudness(probe(film)).lufs[5:-5].mean() == pytest.approx(-43, abs=0.2)
+    track = find_recipe(probe(film), [Span(0, NS_PER_S)], ExportConfig()).track
+    assert track is not None and track.stream_index == 2
 
 
 def test_damaged_sound_is_measured_where_it_can_be(tmp_path: Path) -> None:

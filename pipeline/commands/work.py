@@ -23,6 +23,7 @@ def add_work_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--sample-hz", type=float, metavar="R", help="pictures looked at per second of video")
+    parser.add_argument("--audio", type=int, metavar="N", help="audio track, from 0; without it the file's default one")
     parser.add_argument("--no-clips", action="store_true", help="find moments, cut nothing")
     parser.add_argument("--force", action="store_true", help="do everything again")
 
@@ -30,14 +31,13 @@ def add_work_arguments(parser: argparse.ArgumentParser) -> None:
 def work_from(args: argparse.Namespace, watch: Watch | None = None) -> Work:
     """Raises ConfigError or CheckpointError before any video is touched."""
     from models.describe import describe
-    from pipeline.config import load_config
+    from pipeline.config import load_config, require_labels
     from pipeline.records import Labels, ModelFacts
     from pipeline.run import Work, unwatched
 
-    given = args.sample_hz is not None
-    overrides: dict[str, Mapping[str, Any]] = {"decode": {"sample_hz": args.sample_hz}} if given else {}
-    config = load_config(args.config, overrides)
+    config = load_config(args.config, _overrides(args))
     facts = describe(args.model, config.infer.precision)
+    require_labels(config, facts.tags, facts.events)
     model = ModelFacts(
         name=facts.name,
         version=facts.version,
@@ -61,3 +61,9 @@ def work_from(args: argparse.Namespace, watch: Watch | None = None) -> Work:
         force=args.force,
         watch=watch or unwatched,
     )
+
+
+def _overrides(args: argparse.Namespace) -> dict[str, Mapping[str, Any]]:
+    """Settings that have an option of their own, where it was given."""
+    given = {("decode", "sample_hz"): args.sample_hz, ("export", "audio_track"): args.audio}
+    return {section: {key: value} for (section, key), value in given.items() if value is not None}

@@ -8,14 +8,13 @@ from itertools import accumulate
 
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.stream import Disposition
 
 from pipeline.config import ExportConfig
 from pipeline.errors import ExportFailed
 from pipeline.export.cut import Cut, find_cut
 from pipeline.export.sound import Samples, hear
 from pipeline.export.treatment import Look, PictureTreatment, Treatment, treat_picture, treat_sound
-from pipeline.media import open_media, video_stream
+from pipeline.media import audio_stream, open_media, video_stream
 from pipeline.records import Video
 from pipeline.timeline import NS_PER_S, Span
 
@@ -114,17 +113,15 @@ def _seek_ns(cut: Cut, start_ns: int, seeks_late: bool, careful: bool) -> int:
 
 
 def _track(video: Video, container: InputContainer, config: ExportConfig) -> tuple[SoundTrack | None, tuple[str, ...]]:
-    """The stream asked for, or else the one that the file marks as default, or else the first."""
-    streams = container.streams.audio
-    if not streams:
+    """The stream that the settings name, and what is to be said where there is sound and it is not used."""
+    if not container.streams.audio:
         return None, ()
-    if config.audio_track >= len(streams):
+    stream = audio_stream(container, config.audio_track)
+    if stream is None:
         raise ExportFailed(
-            f"{video.path.name}: export.audio_track = {config.audio_track}, but there are {len(streams)} audio tracks, "
-            "counted from 0. Choose one of them, or -1 for the default one"
+            f"{video.path.name}: export.audio_track = {config.audio_track}, but there are "
+            f"{len(container.streams.audio)} audio tracks, counted from 0. Choose another, or -1 for the default one"
         )
-    marked = [stream for stream in streams if stream.disposition & Disposition.default]
-    stream = streams[config.audio_track] if config.audio_track >= 0 else (marked or list(streams))[0]
     if not _has_decoder(stream):
         return None, ("sound left out: no decoder for its codec",)
     return SoundTrack(stream_index=stream.index, treatment=treat_sound(stream)), ()

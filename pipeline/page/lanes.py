@@ -42,13 +42,6 @@ class TagLane:
     bars: tuple[Bar, ...]
 
 
-def event_tracks(predictions: Predictions) -> tuple[Track, ...]:
-    """The model's own probabilities of its events: what to draw where no fused scores are given."""
-    labels, probs = predictions.scores.labels, predictions.scores.probs
-    columns = [(name, probs[:, labels.column(name)]) for name in labels.events]
-    return tuple(Track(label=name, score=score, score_kind="uncalibrated") for name, score in columns)
-
-
 def score_lanes(predictions: Predictions, tracks: Sequence[Track], hues: Mapping[str, int]) -> tuple[Lane, ...]:
     pts_ns, span = predictions.scores.pts_ns, predictions.span
     return tuple(

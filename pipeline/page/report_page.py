@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.config import Config
 from pipeline.page import drawing
-from pipeline.page.lanes import event_tracks, score_lanes, signal_lanes, tag_lane
+from pipeline.page.lanes import score_lanes, signal_lanes, tag_lane
 from pipeline.page.moments import hues, moments_of
 from pipeline.page.no_moments import lower_bar, why_no_moments
 from pipeline.page.templates import fill
@@ -28,14 +29,19 @@ _SHORTFALL_NS = NS_PER_S  # decoded time may end this much early before the page
 
 
 def render_report(
-    report: Report, predictions: Predictions, thumbs: Mapping[int, str], folder: Path, tracks: Sequence[Track] = ()
+    report: Report,
+    predictions: Predictions,
+    thumbs: Mapping[int, str],
+    folder: Path,
+    *,
+    tracks: Sequence[Track],
+    config: Config,
 ) -> str:
     """The HTML of `report.html` in `folder`.
 
     `thumbs`: segment index -> picture of its peak, relative to `folder`. `tracks`: the scores that segments were made
-    of, drawn when given; without them the page draws the model's own probabilities of its events.
+    of. `config`: the settings they were made by.
     """
-    drawn = tuple(tracks) or event_tracks(predictions)
     moments = moments_of(report, thumbs)
     whole = report.video.span
     return fill(
@@ -45,11 +51,11 @@ def render_report(
         facts=_facts(report),
         moments=moments,
         moment_rows=1 + max((moment.row for moment in moments), default=0),
-        lanes=(*score_lanes(predictions, drawn, hues(report)), *signal_lanes(predictions)),
+        lanes=(*score_lanes(predictions, tracks, hues(report)), *signal_lanes(predictions)),
         tags=tuple(tag_lane(tag, whole) for tag in report.tags),
         ticks=[(t_ns, left) for t_ns in drawing.ticks_ns(whole) if (left := drawing.share(t_ns, whole)) <= _LAST_TICK],
-        why_empty=() if moments else why_no_moments(predictions, drawn),
-        lower=lower_bar(),
+        why_empty=() if moments else why_no_moments(predictions, tracks, config),
+        lower=lower_bar(config.aggregate),
         player=_player(report, folder),
     )
 
