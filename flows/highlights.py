@@ -114,18 +114,11 @@ def highlights_flow(make_work: MakeWork) -> Flow[..., State[Any]]:
             wait: wait for another run that writes to the same folder
             settle_s: for a watched folder: only new and changed files, when they stood still for so many seconds
         """
-        options = Namespace(
-            out=out,
-            config=config,
-            model=model,
-            device=device,
-            sample_hz=sample_hz,
-            audio=audio,
-            no_clips=no_clips,
-            force=force,
-        )
+        network = {"model": model, "device": device}
+        what = {"config": config, "sample_hz": sample_hz, "audio": audio, "no_clips": no_clips}
         try:
-            return _follow(inputs, make_work(options), wait=wait, settle_s=settle_s)
+            work = make_work(Namespace(out=out, force=force, **network, **what))
+            return _follow(inputs, work, wait=wait, settle_s=settle_s)
         except MatchcutError as error:  # it says in words what to do; a traceback would hide them
             return Failed(message=str(error), data=error)
 
@@ -134,7 +127,7 @@ def highlights_flow(make_work: MakeWork) -> Flow[..., State[Any]]:
 
 def _follow(inputs: Sequence[Path], work: Work, *, wait: bool, settle_s: float | None) -> State[Any]:
     """`pipeline.run.process_directory`, with tasks."""
-    console = Console(verbose=False, quiet=False)
+    console = Console(verbose=False)
     found = find_inputs(inputs, work.out)
     console.begin(len(found.files), found.ignored)
     with run.writing(work, wait=wait) as fingerprints:
@@ -187,10 +180,10 @@ class _Stopped(Exception):
     """The run has ended for another reason."""
 
 
-def _raise_if(stop: Event, video: str, stage: str, share: float) -> None:
+def _raise_if(stop: Event, video: Path, stage: str, share: float) -> None:
     """Told how far publishing is, which is how it can be stopped."""
     if stop.is_set():
-        raise _Stopped(f"{stage} {video}: the run was stopped")
+        raise _Stopped(f"{stage} {video.name}: the run was stopped")
 
 
 def _predict_task(work: Work, fingerprints: Fingerprints) -> Task[..., Any]:

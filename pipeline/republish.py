@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.config import Config, require_labels
-from pipeline.errors import MatchcutError, UsageError, VideoError
+from pipeline.errors import MatchcutError, UnusableResult, UsageError, VideoError
 from pipeline.inputs import SUMMARY
 from pipeline.records import Summary, VideoOutcome
 from pipeline.report import summary_from_json
@@ -30,10 +30,9 @@ def republish_directory(
     A video whose results cannot be made again is an outcome, and its old results stand; the next time it is tried
     again. Raises UsageError, ConfigError, DirectoryLocked.
     """
-    if not (out / SUMMARY).is_file():
-        raise UsageError(f"{out}: no {SUMMARY} here. Give the --out folder of a `matchcut run` that has ended")
+    read_summary(out)  # a folder that is none of ours gets no lock
     with locked(out, wait=wait):
-        before = summary_from_json(read_json(out / SUMMARY), out)
+        before = read_summary(out)
         config = config or load_settings(out)
         require_labels(config, before.model.labels.tags, before.model.labels.events)
         clean_leftovers(out)
@@ -47,6 +46,17 @@ def republish_directory(
         return summary
 
 
+def read_summary(out: Path) -> Summary:
+    """What the last run told of the folder. Raises UsageError where there is none, or none that can be read."""
+    try:
+        data = read_json(out / SUMMARY)
+        if data is not None:
+            return summary_from_json(data, out)
+    except UnusableResult as error:
+        raise UsageError(str(error)) from error
+    raise UsageError(f"{out}: no {SUMMARY} here. Give the --out folder of a `matchcut run` that has ended")
+
+
 def _again(out: Path, before: VideoOutcome, config: Config, *, clips: bool, watch: Watch) -> VideoOutcome:
     folder = out / before.dir if before.dir else None
     if folder is None or (before.error and not _can_be_tried(folder)):
@@ -55,7 +65,7 @@ def _again(out: Path, before: VideoOutcome, config: Config, *, clips: bool, watc
         report = read_report(folder)
 
         def on_clip(share: float) -> None:
-            watch(report.video.path.name, "cutting", share)
+            watch(report.video.path, "cutting", share)
 
         making = Making(config=config, model=report.model, clips=clips, on_clip=on_clip)
         state = replace(load_state(folder), config_digest=config.digest())

@@ -17,7 +17,7 @@ from pipeline import export, page
 from pipeline.aggregate import aggregate, event_tracks
 from pipeline.config import Config, digest_of
 from pipeline.decode import frames_at
-from pipeline.errors import ChangedWhileRead, UnusableResult
+from pipeline.errors import ChangedWhileRead, ExportFailed, UnusableResult
 from pipeline.excite import excite
 from pipeline.media import refuse_special_files
 from pipeline.probe import fingerprint
@@ -120,7 +120,8 @@ def write_results(video: Video, folder: Path, making: Making, state: State) -> R
     """All files of one video but its predictions; done or not, `state` and the files that are ours are recorded.
 
     What is to be written is recorded before it is: after a kill the next run knows that the results do not stand, and
-    which files to take away. Raises ChangedWhileRead, ExportFailed, UnusableResult.
+    which files to take away. A clip that cannot be made leaves the others, the report and the page as they should be;
+    then ExportFailed is raised, at the end. Raises ChangedWhileRead, UnusableResult.
     """
     began = time.monotonic()
     standing = standing_report(folder)
@@ -129,8 +130,12 @@ def write_results(video: Video, folder: Path, making: Making, state: State) -> R
     known = {*state.files, *(_files(standing) if standing else ()), *_planned(moments)}
     state = state.without(PUBLISH, PUBLISH_WITHOUT_CLIPS).owning(known)
     save_state(folder, state)
+    failures: list[ExportFailed] = []
     with _unchanging(video) if making.clips else nullcontext():
-        clips, reel = (_made if making.clips else _kept)(video, moments, folder, making, standing)
+        if making.clips:
+            clips, reel = _made(video, moments, folder, making, standing, failures)
+        else:
+            clips, reel = _kept(video, moments, folder, making, standing)
         report = _report(video, making, predictions, moments, clips, reel, state.seconds("predict"))
         thumbs = _thumbs(report, predictions, folder, making)
     html = page.render_report(report, predictions, thumbs, folder, tracks=moments.tracks, config=making.config)
@@ -141,6 +146,9 @@ def write_results(video: Video, folder: Path, making: Making, state: State) -> R
     stage = PUBLISH if _is_complete(report) else PUBLISH_WITHOUT_CLIPS
     key = publish_key(folder, video.path, making.config, making.model)
     save_state(folder, state.owning(ours).done(stage, key, time.monotonic() - began))
+    if failures:
+        more = f" ({len(failures) - 1} more could not be made)" if len(failures) > 1 else ""
+        raise ExportFailed(f"{failures[0]}{more}")
     return report
 
 
@@ -198,9 +206,15 @@ def _unchanging(video: Video) -> Iterator[None]:
         raise ChangedWhileRead(f"{video.path.name}: the file changed while it was cut. Run again when it is complete")
 
 
-def _made(
-    video: Video, moments: Moments, folder: Path, making: Making, standing: Report | None
+def _made(  # noqa: PLR0917  what, where, how, then what stands and what fails
+    video: Video,
+    moments: Moments,
+    folder: Path,
+    making: Making,
+    standing: Report | None,
+    failures: list[ExportFailed],
 ) -> tuple[tuple[Clip, ...], Reel | None]:
+    """Clips and reel, made where they do not stand; what could not be made is added to `failures`."""
     segments, settings = moments.segments, making.config.export
     done: list[Clip] = []
 
@@ -209,10 +223,14 @@ def _made(
         making.on_clip(len(done) / (len(segments) + 1))
 
     kept = standing.clips if standing and not making.afresh else ()
-    clips = export.export_clips(video, segments, folder, settings, frames_at, kept, on_clip)
+    clips = export.export_clips(video, segments, folder, settings, frames_at, kept, on_clip, on_failure=failures.append)
     _, reel = _kept(video, moments, folder, making, None if making.afresh else standing)
-    plan = moments.reel_plan
-    return clips, reel or export.make_reel(video, segments, plan, folder, settings, frames_at=frames_at)
+    try:
+        plan = moments.reel_plan
+        reel = reel or export.make_reel(video, segments, plan, folder, settings, frames_at=frames_at)
+    except ExportFailed as error:
+        failures.append(error)
+    return clips, reel
 
 
 def _kept(

@@ -74,10 +74,10 @@ class OpenModel(infer.Model, Protocol):
 class Watch(Protocol):
     """Told how far a stage of a video is; `share` in [0, 1]."""
 
-    def __call__(self, video: str, stage: str, share: float) -> None: ...
+    def __call__(self, video: Path, stage: str, share: float) -> None: ...
 
 
-def unwatched(video: str, stage: str, share: float) -> None:
+def unwatched(video: Path, stage: str, share: float) -> None:
     """Nobody looks."""
 
 
@@ -151,7 +151,7 @@ def _watched(
         meter.add(decoded.batch)
         facts.append(decoded.facts)
         if len(decoded.batch):
-            watch(video.path.name, "looking", int(decoded.batch.pts_ns[-1]) / video.span.end_ns)
+            watch(video.path, "looking", int(decoded.batch.pts_ns[-1]) / video.span.end_ns)
             yield decoded.batch
 
 
@@ -230,7 +230,7 @@ def _making(job: Job, work: Work) -> results.Making:
         model=work.model,
         clips=work.clips,
         afresh=work.force,
-        on_clip=lambda share: work.watch(job.input.path.name, "cutting", share),
+        on_clip=lambda share: work.watch(job.input.path, "cutting", share),
     )
 
 

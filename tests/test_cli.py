@@ -93,6 +93,7 @@ def test_nothing_heavy_is_imported_to_answer(arguments: str) -> None:
         (["rescore", "."], "no summary.json here"),
         (["export", "gone"], "no summary.json here"),
         (["status", "."], "no summary.json here"),
+        (["run", ".", "--out", "out", "--audio", "-2"], "export.audio_track = -2"),
         (["predict", "gone.jpg"], "gone.jpg: no such file or folder"),
         (["predict", ".", "--sample-hz", "-1"], "sample_hz = -1.0"),
     ],
@@ -125,6 +126,27 @@ def test_status_tells_every_input_and_ends_with_1_where_one_failed(
     assert counts == "1 done, 1 failed, 0 other files ignored"
     assert main(["status", str(failed_desk.out), "--json"]) == 1
     assert json.loads(capsys.readouterr().out) == failed_desk.summary()
+
+
+@pytest.mark.parametrize("text", ["{}", '{"videos": []}', "[", "[1]"])
+@pytest.mark.parametrize("verb", ["status", "rescore", "export"])
+def test_a_damaged_summary_ends_with_2_and_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str, text: str
+) -> None:
+    (tmp_path / "summary.json").write_text(text)
+    assert main([verb, str(tmp_path)]) == 2
+    assert "summary.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["rescore", "export"])
+def test_rescore_and_export_tell_programs_what_they_tell_people(
+    done_desk: Desk, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    assert main([verb, str(done_desk.out), "--json", "-v"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == done_desk.summary()
+    assert "done    a.mp4" in printed.err
+    assert "1 done, 0 failed; 1 segments, 1 clips verified" in printed.err.splitlines()[-1]
 
 
 def test_rescore_and_export_end_with_0_with_1_where_a_video_failed_and_with_3_while_another_writes(

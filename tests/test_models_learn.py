@@ -100,6 +100,12 @@ def test_boxes_are_learned_better_than_the_best_constant_box() -> None:
     assert figures["iou50"] > figures["iou50_constant"] + 0.1
 
 
+@pytest.mark.parametrize("regime", ["frozen", "finetune"])
+def test_boxes_can_be_all_that_is_learned(base: str, regime: str, tmp_path: Path) -> None:
+    learned = taught(dataset(4, boxed=True), Plan((), (), boxes=True), base, regime=regime, epochs=1)
+    assert save(learned.network, learned.info, tmp_path / "a.safetensors").spec.localizer
+
+
 def test_the_split_is_stored_and_no_file_is_in_both_parts(base: str) -> None:
     info = taught(dataset(10), COLOURS, base, epochs=1).info
     assert set(info.split) == {"train", "val"}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline.config import Config
-from pipeline.errors import ConfigError, DirectoryLocked, UnusableResult, UsageError
+from pipeline.errors import ConfigError, DirectoryLocked, UsageError
 from pipeline.records import Summary
 from pipeline.republish import republish_directory
 from pipeline.run import unwatched
@@ -161,6 +161,14 @@ def test_a_folder_without_results_is_a_mistake_in_the_request_and_stays_as_it_is
     assert list(tmp_path.iterdir()) == []
 
 
+def test_settings_that_cannot_hold_are_not_kept_for_the_next_time(done_desk: Desk) -> None:
+    before = contents(done_desk.out)
+    with pytest.raises(ConfigError, match="no tag 'brigth'; did you mean 'bright'"):
+        again(done_desk, settings(excite={"gate_tags": ["brigth"]}))
+    assert contents(done_desk.out) == before
+    assert again(done_desk).failed == 0
+
+
 def test_while_another_run_writes_nothing_is_done(done_desk: Desk) -> None:
     before = contents(done_desk.out)
     with locked(done_desk.out), pytest.raises(DirectoryLocked, match=f"process {os.getpid()}"):
@@ -177,7 +185,7 @@ def test_a_summary_that_leads_out_or_makes_no_sense_is_refused(done_desk: Desk, 
     summary["videos"][0] |= changed
     (done_desk.out / "summary.json").write_text(json.dumps(summary))
     before = contents(done_desk.out)
-    with pytest.raises(UnusableResult, match=r"summary\.json: videos\[0\].* Run again"):
+    with pytest.raises(UsageError, match=r"summary\.json: videos\[0\].* Run again"):
         again(done_desk)
     assert contents(done_desk.out) == before
 

@@ -15,6 +15,7 @@ import pytest
 
 from pipeline import export, infer, results, run, signals
 from pipeline.errors import DirectoryLocked
+from pipeline.export import ffmpeg_program
 from pipeline.inputs import find_inputs
 from pipeline.run import process_directory
 from pipeline.store import load_predictions, locked
@@ -272,13 +273,33 @@ def test_hostile_names_are_data_to_the_last_clip(desk: Desk) -> None:
 def test_what_one_video_brings_to_light_does_not_stop_the_others(desk: Desk) -> None:
     shutil.copy(desk.games / "a.mp4", desk.games / "b.mp4")
 
-    def watch(name: str, stage: str, share: float) -> None:
-        if name == "a.mp4":
+    def watch(video: Path, stage: str, share: float) -> None:
+        if video.name == "a.mp4":
             raise ZeroDivisionError("nobody thought of that")
 
     one, two = desk.run(clips=False, watch=watch).videos
     assert two.error is None
     assert one.error is not None and "ZeroDivisionError in test_run.py" in one.error and "report it" in one.error
+
+
+def test_a_clip_that_cannot_be_made_takes_nothing_else_away(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An encoder that fails for clips, and makes the reel."""
+    refusing = tmp_path / "ffmpeg"
+    refusing.write_text(f'#!/bin/sh\ncase "$*" in */clips/*) exit 1;; esac\nexec {ffmpeg_program()} "$@"\n')
+    refusing.chmod(0o755)
+    monkeypatch.setenv("MATCHCUT_FFMPEG", str(refusing))
+    (video,) = desk.run().videos
+    assert video.error is not None and "was not published: ffmpeg ended with 1" in video.error
+    report = desk.report()
+    assert [segment["clip"] for segment in report["segments"]] == [None]
+    assert report["reel"]["segments"] == [0] and (desk.folder() / "reel.mp4").is_file()
+    reel = (desk.folder() / "reel.mp4").stat().st_mtime_ns
+    monkeypatch.delenv("MATCHCUT_FFMPEG")
+    (video,) = desk.run().videos
+    assert (video.error, video.clips, desk.opened) == (None, 1, 1)
+    assert (desk.folder() / "reel.mp4").stat().st_mtime_ns == reel
 
 
 # A file that changes, a folder that is in use, a disk that fails
@@ -289,7 +310,7 @@ def test_a_file_that_changes_while_it_is_read_is_failed_and_not_published(desk: 
     video = desk.games / "a.mp4"
     whole = video.read_bytes()
 
-    def watch(name: str, stage: str, share: float) -> None:
+    def watch(path: Path, stage: str, share: float) -> None:
         video.unlink(missing_ok=True)
         if what == "grows":
             video.write_bytes(whole + b"more")

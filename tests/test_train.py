@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,14 @@ def model(data: Path) -> Path:
 
 def train(data: Path, out: Path, *options: str | Path, epochs: int = 4) -> int:
     return main(["train", str(data), "--out", str(out), "--epochs", str(epochs), *map(str, options)])
+
+
+def ended(command: Callable[[], int]) -> object:
+    """The exit code, be it returned or raised as argparse does."""
+    try:
+        return command()
+    except SystemExit as end:
+        return end.code
 
 
 def test_training_says_what_it_found_and_what_came_of_it(
@@ -114,12 +123,15 @@ def test_eval_of_nothing_but_training_data_is_refused(
         (["--val", "nowhere"], "nowhere: no such folder"),
         (["--from", "nowhere.safetensors"], "no such model file"),
         (["--backbone", "torchvision:none"], "torchvision:none: use one of"),
+        (["--epochs", "0"], "0: use 1 or more"),
+        (["--seed", "-1"], "-1: use 0 or more"),
+        (["--size", "31"], "31: use 32 or more"),
     ],
 )
 def test_a_request_that_cannot_be_carried_out_ends_with_2(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], words: str
 ) -> None:
-    assert train(data, tmp_path / "a.safetensors", *options) == 2
+    assert ended(lambda: train(data, tmp_path / "a.safetensors", *options)) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "a.safetensors").exists()
 

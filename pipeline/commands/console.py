@@ -17,12 +17,14 @@ from pipeline.records import Summary, VideoOutcome
 from pipeline.report import summary_to_json
 from pipeline.timeline import ns_to_seconds, timecode
 
+_LOOKING = 0.8  # of the time that a video takes, roughly; the rest is cutting
+
 
 class Console:
-    """One run's output. Progress goes to standard error, so that standard output can be piped."""
+    """One run's output. All but JSON goes to standard error, so that standard output can be piped."""
 
-    def __init__(self, *, verbose: bool, quiet: bool) -> None:
-        self._terminal = Terminal(stderr=True, quiet=quiet, soft_wrap=True, highlight=False)
+    def __init__(self, *, verbose: bool) -> None:
+        self._terminal = Terminal(stderr=True, soft_wrap=True, highlight=False)
         self._verbose = verbose
         self._bars = Progress(
             TextColumn("{task.description}"),
@@ -31,14 +33,14 @@ class Console:
             TimeRemainingColumn(),
             console=self._terminal,
             transient=True,
-            disable=not self._terminal.is_terminal or quiet,
+            disable=not self._terminal.is_terminal,
         )
         self._began = time.monotonic()
-        self._count = 0
+        self._ended = 0
         self._total: TaskID | None = None
-        self._stage: tuple[str, str] | None = None
+        self._stage: tuple[Path, str] | None = None
         self._stage_bar: TaskID | None = None
-        self._looked_at: set[str] = set()
+        self._looked_at: set[Path] = set()
 
     def __enter__(self) -> Console:
         self._bars.start()
@@ -50,7 +52,6 @@ class Console:
         self._bars.stop()
 
     def begin(self, videos: int, ignored: int) -> None:
-        self._count = videos
         self._total = self._bars.add_task("all videos", total=max(videos, 1))
         beside = f" ({ignored} other files ignored)" if ignored else ""
         if videos:
@@ -58,22 +59,28 @@ class Console:
         else:
             self._say(f"warning: no videos found{beside}; nothing to do")
 
-    def watch(self, video: str, stage: str, share: float) -> None:
+    def watch(self, video: Path, stage: str, share: float) -> None:
         if stage == "looking":
             self._looked_at.add(video)
         if (video, stage) != self._stage:
             self._stage = video, stage
             if self._stage_bar is not None:
                 self._bars.remove_task(self._stage_bar)
-            self._stage_bar = self._bars.add_task(f"{stage} {escape(video)}", total=1.0)
+            self._stage_bar = self._bars.add_task(f"{stage} {escape(video.name)}", total=1.0)
             if self._verbose:
-                self._say(f"{stage} {video}")
+                self._say(f"{stage} {video.name}")
         if self._stage_bar is not None:
             self._bars.update(self._stage_bar, completed=share)
+        self._advance_to(self._ended + (share * _LOOKING if stage == "looking" else _LOOKING + share * (1 - _LOOKING)))
+
+    def _advance_to(self, videos: float) -> None:
+        """So many of all videos: a single long one moves the total as well."""
+        if self._total is not None:
+            self._bars.update(self._total, completed=videos)
 
     def outcome(self, outcome: VideoOutcome) -> None:
-        if self._total is not None:
-            self._bars.advance(self._total)
+        self._ended += 1
+        self._advance_to(self._ended)
         if outcome.error is not None:
             self._say(f"failed  {outcome.error}")
             return
@@ -84,7 +91,6 @@ class Console:
     def end(self, summary: Summary, out: Path, *, as_json: bool) -> None:
         if as_json:
             sys.stdout.write(json.dumps(summary_to_json(summary, out), indent=1, ensure_ascii=False) + "\n")
-            return
         if summary.videos:
             self._say(f"page    {out / 'index.html'}")
         self._say(self._last_line(summary))
@@ -97,7 +103,7 @@ class Console:
     def _speed(self, summary: Summary) -> str:
         """Of the videos that were looked at in this run: those that stood already cost nothing."""
         wall_s = time.monotonic() - self._began
-        looked_at = [video for video in summary.videos if video.path.name in self._looked_at]
+        looked_at = [video for video in summary.videos if video.path in self._looked_at]
         video_s = sum(ns_to_seconds(video.duration_ns or 0) for video in looked_at)
         if not video_s:
             return f"nothing had to be looked at ({wall_s:.1f} s)"

@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     from pipeline.inputs import find_inputs
     from pipeline.run import process_directory
 
-    with Console(verbose=args.verbose, quiet=args.json) as console:
+    with Console(verbose=args.verbose) as console:
         work = work_from(args, console.watch)
         inputs = find_inputs(args.inputs, work.out)
         console.begin(len(inputs.files), inputs.ignored)

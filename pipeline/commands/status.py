@@ -6,6 +6,10 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.records import VideoOutcome
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,23 +18,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pipeline.errors import UsageError
-    from pipeline.inputs import SUMMARY
-    from pipeline.store import read_json
+    from pipeline.report import summary_to_json
+    from pipeline.republish import read_summary
 
-    summary = read_json(args.folder / SUMMARY)
-    if not isinstance(summary, dict) or "videos" not in summary:
-        raise UsageError(f"{args.folder}: no {SUMMARY} here. Give the --out folder of a `matchcut run` that has ended")
+    summary = read_summary(args.folder)
     if args.json:
-        sys.stdout.write(json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
+        text = json.dumps(summary_to_json(summary, args.folder), indent=1, ensure_ascii=False)
+        sys.stdout.write(f"{text}\n")
     else:
-        sys.stdout.write("".join(_line(video) + "\n" for video in summary["videos"]))
-        counts = f"{summary['done']} done, {summary['failed']} failed, {summary['ignored']} other files ignored"
-        sys.stdout.write(counts + "\n")
-    return 1 if summary["failed"] else 0
+        sys.stdout.write("".join(f"{_line(video, args.folder)}\n" for video in summary.videos))
+        sys.stdout.write(f"{summary.done} done, {summary.failed} failed, {summary.ignored} other files ignored\n")
+    return 1 if summary.failed else 0
 
 
-def _line(video: dict[str, object]) -> str:
-    if video["state"] == "failed":
-        return f"failed  {video['error']}"
-    return f"done    {video['path']}  {video['segments']} moments, {video['clips']} clips  {video['dir']}"
+def _line(video: VideoOutcome, folder: Path) -> str:
+    from pipeline.records import path_from
+
+    if video.error is not None:
+        return f"failed  {video.error}"
+    return f"done    {path_from(folder, video.path)}  {video.segments} moments, {video.clips} clips  {video.dir}"

@@ -23,10 +23,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     base.add_argument("--from", dest="base", default="default", metavar="CKPT", help="start from a checkpoint")
     parser.add_argument("--regime", choices=("frozen", "finetune", "scratch"), default="frozen")
     parser.add_argument("--attach", choices=("conv", "fc"), default="conv", help="where the heads stand")
-    parser.add_argument("--epochs", type=int, metavar="N")
-    parser.add_argument("--seed", type=int, default=0, metavar="N")
-    parser.add_argument("--size", type=int, metavar="PX", help="side of the network's input")
+    parser.add_argument("--epochs", type=at_least(1), metavar="N")
+    parser.add_argument("--seed", type=at_least(0), default=0, metavar="N")
+    parser.add_argument("--size", type=at_least(32), metavar="PX", help="side of the network's input")
     parser.add_argument("--logdir", type=Path, metavar="DIR", help="curves for TensorBoard")
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """A whole number that is not below `least`, for argparse."""
+
+    def number(text: str) -> int:
+        if (value := int(text)) < least:
+            raise argparse.ArgumentTypeError(f"{value}: use {least} or more")
+        return value
+
+    return number
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from pipeline.config import ExportConfig, digest_of
-from pipeline.errors import UnreadableVideo
+from pipeline.errors import ExportFailed, UnreadableVideo
 from pipeline.export.ffmpeg import Encode, encode
 from pipeline.export.produce import Tools, produce
 from pipeline.export.recipe import Recipe
@@ -49,12 +49,14 @@ def export_clips(  # noqa: PLR0917  what, where, how, then what an earlier run l
     kept: tuple[Clip, ...] = (),
     on_clip: Callable[[Clip], None] | None = None,
     *,
+    on_failure: Callable[[ExportFailed], None] | None = None,
     encode: Encode = encode,
 ) -> tuple[Clip, ...]:
     """One verified clip per segment, in their order, at `folder`/clips. `on_clip` hears of each, made or kept.
 
-    A clip of `kept` is used again when its key is right and the file under its name says that it has that key.
-    Raises ExportFailed, DiskFull; clips made until then stay.
+    A clip of `kept` is used again when its key is right and the file under its name says that it has that key. With
+    `on_failure`, what cannot be made is told and left out. Raises ExportFailed (without it), DiskFull; clips made until
+    then stay.
     """
     tools = Tools(config=config, frames_at=frames_at, encode=encode)
     clips: list[Clip] = []
@@ -64,7 +66,13 @@ def export_clips(  # noqa: PLR0917  what, where, how, then what an earlier run l
         if old is not None:
             clip = replace(old, segment=index)
         else:
-            recipe, proof = produce(video, [segment.span], folder / path, key, tools)
+            try:
+                recipe, proof = produce(video, [segment.span], folder / path, key, tools)
+            except ExportFailed as error:
+                if on_failure is None:
+                    raise
+                on_failure(error)
+                continue
             clip = _clip(key, path, index, recipe, proof)
         clips.append(clip)
         if on_clip is not None:
