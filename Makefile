@@ -34,8 +34,12 @@ $(READY): pyproject.toml constraints.txt
 		install="$(BIN)/python -m pip install --quiet --disable-pip-version-check"; \
 	fi; \
 	echo "installing into $(VENV) (torch is large: a few minutes on first use)"; \
-	if [ -n "$(TORCH_INDEX)" ]; then $$install --index-url "$(TORCH_INDEX)" torch torchvision; fi; \
-	$$install $(if $(TORCH_INDEX),,--constraint constraints.txt) --editable ".[dev]"
+	pins=constraints.txt; \
+	if [ -n "$(TORCH_INDEX)" ]; then \
+		$$install --index-url "$(TORCH_INDEX)" torch torchvision; \
+		pins=$(VENV)/constraints.txt; grep -vE '^(torch|torchvision|triton|nvidia-.*|cuda-.*)==' constraints.txt > $$pins; \
+	fi; \
+	$$install --constraint $$pins --editable ".[dev]"
 	@touch $(READY)
 
 demo: $(READY) ## real footage: learn an event, find it in a programme, check found against known
@@ -60,10 +64,11 @@ train: $(READY) ## DATA=folder OUT=model.safetensors: learn labels of your own
 test: $(READY) ## the tests, without those that need a GPU
 	@$(BIN)/python -m pytest -q -m "not gpu"
 
-check: $(READY) ## lint, format, types
+check: $(READY) ## lint, format, types, hooks
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/pre-commit validate-config .pre-commit-config.yaml
 
 bench: $(READY) ## every benchmark, each against its peers in one interleaved run
 	@for name in decode end_to_end memory export; do \

@@ -23,7 +23,6 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 ROOT = Path(__file__).resolve().parent.parent
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 _BUSY = 0.3  # load per core above which the table warns its reader
 
 

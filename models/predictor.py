@@ -84,10 +84,11 @@ class Predictor:
 
     def _on_device(self, pixels: npt.NDArray[np.uint8]) -> Tensor:
         """A copy of our own: the caller may fill the same array again while a GPU is still reading."""
-        pictures = torch.tensor(pixels)
-        if self._device.type == "cuda":
-            return pictures.pin_memory().to(self._device, non_blocking=True)
-        return pictures
+        if self._device.type != "cuda":
+            return torch.tensor(pixels)
+        pinned = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=True)
+        pinned.copy_(torch.from_numpy(pixels))
+        return pinned.to(self._device, non_blocking=True)
 
 
 def probs_of(answers: dict[str, Tensor]) -> Tensor:
@@ -110,6 +111,7 @@ def open_predictor(
     where = resolve(name)
     torch.set_num_threads(threads)
     chosen = _device(device)
+    _exact_on_gpus()
     if isinstance(where, ImageNet):
         facts = describe_imagenet(where, precision)
         network: nn.Module = ImageNetClassifier(where)
@@ -161,3 +163,9 @@ def _device(wanted: str) -> torch.device:
     if wanted == "cuda" and not torch.cuda.is_available():
         raise MachineError("--device cuda: torch sees no CUDA device here. Use --device cpu, or check the driver")
     return torch.device(wanted)
+
+
+def _exact_on_gpus() -> None:
+    """fp32 means fp32: TensorFloat-32, which cuDNN uses unasked, has ten bits of mantissa and moves scores by 1e-3."""
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False

@@ -24,9 +24,6 @@ class Truth:
     events: npt.NDArray[np.float32]
     box: npt.NDArray[np.float32]
 
-    def rows(self, index: npt.NDArray[np.int64]) -> Truth:
-        return Truth(self.tag[index], self.events[index], self.box[index])
-
     def targets(self) -> Targets:
         """The same as tensors for a loss; boxes as x, y, w, h."""
         xywh = geometry.to_xywh(self.box).astype(np.float32)

@@ -15,5 +15,5 @@ def sample_times(span: Span, hz: float) -> npt.NDArray[np.int64]:
     rate = Fraction(hz).limit_denominator(1_000_000)
     period = Fraction(NS_PER_S) / rate
     first = -(-span.start_ns // period)
-    count = -(-(span.end_ns - 0) // period) - first
+    count = -(-span.end_ns // period) - first
     return np.array([int((first + k) * period) for k in range(int(count))], dtype=np.int64)

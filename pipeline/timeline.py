@@ -5,7 +5,6 @@ Knows no files and no frames. Conversions from stream ticks are exact: integer a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -41,17 +40,6 @@ class Span:
         """Intersection over union on the time line; 0 for spans that only touch."""
         shared = self.overlap_ns(other)
         return shared / (self.duration_ns + other.duration_ns - shared)
-
-
-def merge_spans(spans: Iterable[Span], gap_ns: int = 0) -> tuple[Span, ...]:
-    """The same time, as few spans as possible, sorted; spans that are `gap_ns` apart or closer become one."""
-    merged: list[Span] = []
-    for span in sorted(spans):
-        if merged and span.start_ns <= merged[-1].end_ns + gap_ns:
-            merged[-1] = Span(merged[-1].start_ns, max(merged[-1].end_ns, span.end_ns))
-        else:
-            merged.append(span)
-    return tuple(merged)
 
 
 def seconds_to_ns(seconds: float | Fraction) -> int:

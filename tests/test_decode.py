@@ -94,6 +94,11 @@ def test_time_zero_is_the_first_displayed_frame(case: Callable[[str], Case], nam
     assert video.origin_ns == full.pts[0] * full.time_base * NS_PER_S // 1
 
 
+def test_streams_may_begin_before_zero_and_late_in_the_day(case: Callable[[str], Case]) -> None:
+    assert case("clock_wraps.ts").video.origin_pts < 0
+    assert case("late_start.ts").video.origin_ns > 50_000 * NS_PER_S
+
+
 @pytest.mark.parametrize(("chunks", "threads"), [(1, 1), (2, 2), (3, 1), (7, 2)])
 @pytest.mark.parametrize("name", WHOLE)
 def test_sampled_pixels_are_those_of_a_full_decode(

@@ -129,7 +129,6 @@ def test_a_cut_covers_what_was_wanted_and_little_more(
     assert wanted.start_ns - cut.span.start_ns <= WHOLE_PICTURE_NS
     assert cut.span.end_ns - wanted.end_ns <= WHOLE_PICTURE_NS
     assert cut.times_ns[-1] < wanted.end_ns <= (cut.after_ns or video.span.end_ns)
-    assert [float(t) for t in cut.clip_times_ns] == [max(0, t - cut.span.start_ns) for t in cut.times_ns]
 
 
 @pytest.mark.parametrize(

@@ -105,14 +105,6 @@ def test_boxes_are_boxes(predictor: Predictor) -> None:
     assert (boxes[:, :2] < boxes[:, 2:]).all()
 
 
-def test_the_caller_may_use_its_array_again(predictor: Predictor) -> None:
-    batch = networks.pictures(4)
-    pending = predictor.submit(batch)
-    expected = predictor.submit(batch).result().probs
-    batch[:] = 0
-    assert np.array_equal(pending.result().probs, expected)
-
-
 def test_fused_weights_answer_as_the_trained_ones(predictor: Predictor) -> None:
     from models.predictor import _fused
 

@@ -1,8 +1,6 @@
 """The laws of time: exact conversions, half-open spans, timecodes."""
 
 from fractions import Fraction
-from itertools import pairwise
-from random import Random
 
 import pytest
 from hypothesis import given
@@ -12,7 +10,6 @@ from pipeline.timeline import (
     NS_PER_S,
     Span,
     last_tick_at,
-    merge_spans,
     ns_to_seconds,
     seconds_to_ns,
     ticks_to_ns,
@@ -90,31 +87,6 @@ def test_overlap_and_iou_count_the_instants_in_common(one: Span, other: Span) ->
     assert one.overlap_ns(other) == other.overlap_ns(one) == len(shared)
     assert one.iou(other) == other.iou(one) == len(shared) / len(either)
     assert one.covers(other) == (instants([other]) <= instants([one]))
-
-
-@given(st.lists(SPANS, max_size=8))
-def test_merged_spans_hold_the_same_instants(spans: list[Span]) -> None:
-    assert instants(merge_spans(spans)) == instants(spans)
-
-
-@given(st.lists(SPANS, max_size=8), st.integers(0, 30))
-def test_merged_spans_are_sorted_and_further_apart_than_the_gap(spans: list[Span], gap_ns: int) -> None:
-    merged = merge_spans(spans, gap_ns)
-    assert all(later.start_ns - earlier.end_ns > gap_ns for earlier, later in pairwise(merged))
-    assert instants(spans) <= instants(merged)
-
-
-@given(st.lists(SPANS, max_size=8), st.integers(0, 30), st.randoms(use_true_random=False))
-def test_merging_knows_no_order_and_twice_is_once(spans: list[Span], gap_ns: int, dice: Random) -> None:
-    shuffled = dice.sample(spans, len(spans))
-    merged = merge_spans(spans, gap_ns)
-    assert merge_spans(shuffled, gap_ns) == merged
-    assert merge_spans(merged, gap_ns) == merged
-
-
-def test_a_gap_of_exactly_gap_ns_is_closed_and_one_more_is_not() -> None:
-    assert merge_spans([Span(0, 10), Span(15, 20)], gap_ns=5) == (Span(0, 20),)
-    assert merge_spans([Span(0, 10), Span(16, 20)], gap_ns=5) == (Span(0, 10), Span(16, 20))
 
 
 @pytest.mark.parametrize(
