@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import signal
 import socket
 import subprocess
@@ -10,17 +9,16 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 from flows.settings import server_url, set_defaults
+from pipeline.children import ends_with_parent
 from pipeline.errors import MachineError
 
 HOST = "127.0.0.1"
 _START_S = 180  # a new database is made first, and that takes a slow disk a while
 _STOP_S = 10
-_PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 
 
 @contextmanager
@@ -41,7 +39,7 @@ def serving(port: int = 0) -> Iterator[None]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         start_new_session=True,  # out of reach of Ctrl-C: how the run ended has still to be recorded
-        preexec_fn=_ends_with_parent(),  # noqa: PLW1509  one C call, bound before the fork
+        preexec_fn=ends_with_parent(signal.SIGTERM),  # noqa: PLW1509
     )
     try:
         _wait_for(f"{address}/api/health", process)
@@ -82,10 +80,3 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def _ends_with_parent() -> Callable[[], object] | None:
-    """Linux alone can tie a child's life to its parent's, so that no server is left behind by a kill."""
-    if sys.platform != "linux":
-        return None
-    return partial(ctypes.CDLL(None).prctl, _PR_SET_PDEATHSIG, signal.SIGTERM)

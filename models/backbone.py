@@ -23,8 +23,8 @@ from torchvision import models
 from models.spec import Spec
 from pipeline.errors import CheckpointError
 
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
 _CLASSIFIERS = ("classifier", "fc")  # what torchvision's networks call the part after the last map
 _WITH_SIDE_EXITS = ("googlenet", "inception_v3")
 
@@ -53,8 +53,8 @@ class Normalize(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1) * 255, persistent=False)
-        self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1) * 255, persistent=False)
 
     def forward(self, pixels_BHWC: Tensor) -> Tensor:
         x_BCHW = pixels_BHWC.permute(0, 3, 1, 2)  # a view: this *is* channels-last memory

@@ -26,15 +26,13 @@ from pipeline.errors import DataError, VideoError
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
-VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts"})
 _MAX_XML_BYTES = 1_000_000
 _NO_BOX: tuple[float, ...] = (np.nan,) * 4
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """How files become pixels: functions of the pipeline, given by the caller.
+    """Which files are pictures and clips by their endings, and how they become pixels: given by the caller.
 
     picture(path, height_px, width_px) -> uint8 (H, W, 3); video(path, frames, height_px, width_px) -> at most so many
     pictures, evenly spread, uint8 (N, H, W, 3); shape(path) -> displayed (height, width). All raise VideoError.
@@ -43,6 +41,14 @@ class Reader:
     picture: Callable[[Path, int, int], Pixels]
     video: Callable[[Path, int, int, int], Pixels]
     shape: Callable[[Path], tuple[int, int]]
+    picture_endings: frozenset[str]
+    video_endings: frozenset[str]
+
+    def takes(self, path: Path) -> bool:
+        return path.suffix.lower() in self.picture_endings | self.video_endings
+
+    def is_video(self, path: Path) -> bool:
+        return path.suffix.lower() in self.video_endings
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +59,6 @@ class Source:
     label: str
     group: str
     annotation: Path | None = None
-
-    @property
-    def is_video(self) -> bool:
-        return self.path.suffix.lower() in VIDEOS
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,29 +133,29 @@ class Dataset:
         return (*lines, *(f"unreadable: {sentence}" for sentence in self.unreadable))
 
 
-def find(folders: Iterable[Path], *, label: str | None = None) -> Found:
+def find(folders: Iterable[Path], reader: Reader, *, label: str | None = None) -> Found:
     """Files to learn from, in a fixed order. `label` names them all (a background). Raises DataError."""
     sources: list[Source] = []
     empty: list[str] = []
     for folder in folders:
         if not folder.is_dir():
             raise DataError(f"{folder}: no such folder. Give a folder of pictures or clips, one folder for each class")
-        here = [_source(path, label) for path in sorted(folder.rglob("*")) if _is_input(path)]
+        here = [_source(path, label) for path in sorted(folder.rglob("*")) if _is_input(path, reader)]
         if not here:
             raise DataError(f"{folder}: holds no picture and no clip that could be learned from")
         sources += here
-        empty += _empty_classes(folder)
+        empty += _empty_classes(folder, reader)
     return Found(tuple(sources), tuple(empty))
 
 
-def _is_input(path: Path) -> bool:
+def _is_input(path: Path, reader: Reader) -> bool:
     hidden = any(part.startswith(".") for part in path.parts[1:] if part not in (".", ".."))
-    return not hidden and path.suffix.lower() in PICTURES | VIDEOS and path.is_file()
+    return not hidden and reader.takes(path) and path.is_file()
 
 
-def _empty_classes(folder: Path) -> list[str]:
+def _empty_classes(folder: Path, reader: Reader) -> list[str]:
     folders = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    with_files = [path for path in folders if any(_is_input(file) for file in path.rglob("*"))]
+    with_files = [path for path in folders if any(_is_input(file, reader) for file in path.rglob("*"))]
     only_notes = {path for path in folders if any(path.rglob("*.xml"))}
     return [path.name for path in folders if path not in with_files and path not in only_notes]
 
@@ -210,7 +212,7 @@ class _File:
 
 def _read_one(source: Source, reader: Reader, size_px: tuple[int, int], frames: int) -> _File | str:
     try:
-        if source.is_video:
+        if reader.is_video(source.path):
             pixels = reader.video(source.path, frames, *size_px)
         else:
             pixels = reader.picture(source.path, *size_px)[None]

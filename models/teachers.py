@@ -18,6 +18,8 @@ from torch.fx.experimental.optimization import fuse
 from torch.nn import functional
 from torchvision import models
 
+from models.backbone import MEAN, STD
+
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Detector = Callable[[Floats], Floats]  # (1, 3, 416, 416) BGR 0-255 -> (1, 3549, 85) raw
@@ -26,8 +28,6 @@ FEATURE_PX = 160
 FEATURES = 1280
 _DETECTOR_PX = 416
 _MIN_SCORE = 0.3
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
 
 
 class SamePadded(nn.Module):
@@ -53,7 +53,7 @@ def feature_teacher(weights: Path) -> Callable[[Pixels], Floats]:
             if isinstance(child, nn.Conv2d) and child.stride == (2, 2):
                 setattr(parent, name, SamePadded(child))
     trunk = fuse(network.features).to(memory_format=torch.channels_last)
-    mean, std = torch.tensor(_MEAN).view(3, 1, 1), torch.tensor(_STD).view(3, 1, 1)
+    mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
 
     def features(pixels: Pixels) -> Floats:
         x_BDHW = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255

@@ -27,6 +27,7 @@ from pipeline.errors import UnreadableVideo
 
 VIDEO_FORMATS = "mov,matroska,mpegts,avi,flv,mpeg,asf,ogg,mxf,gif,ivf"
 PICTURE_FORMATS = "jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,tiff_pipe"
+PICTURE_ENDINGS = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"))
 RAW_STREAMS = {".264": "h264", ".h264": "h264", ".avc": "h264", ".265": "hevc", ".h265": "hevc", ".hevc": "hevc"}
 
 # What a file starts with when it is no video, and what to do instead.
@@ -40,7 +41,7 @@ _FOREIGN = (
 )
 # Bilinear reads every source pixel when it shrinks; the other two make the result independent of the CPU's SIMD path.
 _SCALING = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
-_HD_HEIGHT_PX = 720
+HD_HEIGHT_PX = 720  # from so many lines on, YUV of unstated matrix is taken for BT.709
 
 
 @contextmanager
@@ -155,7 +156,7 @@ def _matrix(frame: VideoFrame) -> int:
     """The YUV matrix the file states; unstated, what players assume: BT.709 from 720 lines on, BT.601 below."""
     if frame.colorspace in {int(space) for space in Colorspace}:
         return int(frame.colorspace)
-    return int(Colorspace.ITU709 if frame.height >= _HD_HEIGHT_PX else Colorspace.ITU601)
+    return int(Colorspace.ITU709 if frame.height >= HD_HEIGHT_PX else Colorspace.ITU601)
 
 
 def _range(frame: VideoFrame) -> int:

@@ -124,7 +124,7 @@ def test_a_full_disk_is_named_with_what_is_needed(video: Video, tmp_path: Path) 
         output.write_bytes(b"half a clip")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(DiskFull, match=r"clips/00.00.01.000-goal.mp4: the disk is full; about \d+\.\d\d MB are needed"):
+    with pytest.raises(DiskFull, match=r"clips/00.00.01.000-goal.mp4: the disk is full; about \d+ bytes are needed"):
         export(video, tmp_path, full)
     assert everything_in(tmp_path) == []
 

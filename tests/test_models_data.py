@@ -21,7 +21,7 @@ SIZE = (SIDE_PX, SIDE_PX)
 def test_the_folder_is_the_class_of_pictures_and_of_clips(tmp_path: Path) -> None:
     write_picture(tmp_path / "dunk" / "a.png", "dunk", 1)
     write_clip(tmp_path / "pass" / "b.mp4", "pass")
-    data = read(find([tmp_path]), READER, SIZE, frames=5)
+    data = read(find([tmp_path], READER), READER, SIZE, frames=5)
     assert data.label == ("dunk", *["pass"] * 5)
     assert (data.pixels[0] == picture("dunk", 1)[0]).all()
     assert data.described() == ("dunk: 1 files, 1 pictures", "pass: 1 files, 5 pictures")
@@ -72,13 +72,13 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_learned_from(tmp_path: Pat
 
 def test_a_folder_that_teaches_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder"):
-        find([tmp_path / "nowhere"])
+        find([tmp_path / "nowhere"], READER)
     with pytest.raises(DataError, match="no picture and no clip"):
-        find([tmp_path])
+        find([tmp_path], READER)
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "b.png").write_bytes(b"")
     with pytest.raises(DataError, match="none of 1 files"):
-        read(find([tmp_path]), READER, SIZE, frames=1)
+        read(find([tmp_path], READER), READER, SIZE, frames=1)
 
 
 def test_a_background_is_what_it_is_not(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_background_is_what_it_is_not(tmp_path: Path) -> None:
 def test_frames_of_one_scene_share_its_group(tmp_path: Path) -> None:
     for name in ("v_Dunk_g01_c01", "v_Dunk_g01_c02", "v_Dunk_g02_c01"):
         write_clip(tmp_path / "dunk" / f"{name}.mp4", "dunk")
-    found: Found = find([tmp_path])
+    found: Found = find([tmp_path], READER)
     assert [source.group for source in found.sources] == ["v_Dunk_g01", "v_Dunk_g01", "v_Dunk_g02"]
 
 

@@ -78,11 +78,10 @@ def _with_boxes(data: Dataset, args: argparse.Namespace) -> Dataset:
 
 
 def _shape(path: Path) -> tuple[int, int]:
-    from models.data import PICTURES
-    from pipeline.media import picture_shape
+    from pipeline.media import PICTURE_ENDINGS, picture_shape
     from pipeline.probe import probe
 
-    if path.suffix.lower() in PICTURES:
+    if path.suffix.lower() in PICTURE_ENDINGS:
         return picture_shape(path)
     video = probe(path)
     return video.height_px, video.width_px

@@ -14,7 +14,8 @@ from models.precision import BF16
 from models.spec import NONE
 from pipeline.decode import decode
 from pipeline.errors import UnreadableVideo
-from pipeline.media import picture_shape, read_picture
+from pipeline.inputs import VIDEO_ENDINGS
+from pipeline.media import PICTURE_ENDINGS, picture_shape, read_picture
 from pipeline.probe import probe
 
 FRAMES = 24  # of a clip, evenly spread: neighbours show the same
@@ -33,16 +34,22 @@ def read_frames(path: Path, frames: int, height_px: int, width_px: int) -> npt.N
     return pixels
 
 
-READER = Reader(picture=read_picture, video=read_frames, shape=picture_shape)
+READER = Reader(
+    picture=read_picture,
+    video=read_frames,
+    shape=picture_shape,
+    picture_endings=PICTURE_ENDINGS,
+    video_endings=VIDEO_ENDINGS,
+)
 
 
 def read_data(
     folders: Sequence[Path], background: Path | None, size_px: tuple[int, int], frames: int = FRAMES
 ) -> Dataset:
     """All pictures of `folders` (a class each) and of `background` (class `none`). Raises DataError."""
-    found = find(folders)
+    found = find(folders, READER)
     if background is not None:
-        beside = find([background], label=NONE)
+        beside = find([background], READER, label=NONE)
         found = Found(found.sources + beside.sources, found.empty)
     return read(found, READER, size_px, frames=frames)
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from pipeline.infer import Inferred
     from pipeline.run import OpenModel
 
-_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", type=Path, metavar="IMAGE|DIR|VIDEO")
@@ -50,8 +48,9 @@ def _files(given: list[Path]) -> list[Path]:
     """What is named, and the pictures and videos in folders that are named. Raises UsageError."""
     from pipeline.errors import UsageError
     from pipeline.inputs import VIDEO_ENDINGS
+    from pipeline.media import PICTURE_ENDINGS
 
-    known = VIDEO_ENDINGS | set(_PICTURES)
+    known = VIDEO_ENDINGS | PICTURE_ENDINGS
     files: list[Path] = []
     for path in given:
         if not path.exists():
@@ -66,12 +65,12 @@ def _lines(path: Path, model: OpenModel, sample_hz: float) -> Iterator[dict[str,
 
     from pipeline.decode import decode
     from pipeline.infer import infer
-    from pipeline.media import read_picture
+    from pipeline.media import PICTURE_ENDINGS, read_picture
     from pipeline.probe import probe
     from pipeline.records import FrameBatch
     from pipeline.sample import sample_times
 
-    if path.suffix.lower() in _PICTURES:
+    if path.suffix.lower() in PICTURE_ENDINGS:
         picture = read_picture(path, model.height_px, model.width_px)
         batch = FrameBatch(picture[np.newaxis], np.zeros(1, np.int64))
         yield from ({"path": str(path), **line} for line in _answers(infer([batch], model)))

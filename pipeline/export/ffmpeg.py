@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
-import signal
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 import imageio_ffmpeg
 
+from pipeline.children import ends_with_parent
 from pipeline.errors import ExportFailed, MachineError
 
-_PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 _TAIL_LINES = 4
 _NO_SPACE = os.strerror(errno.ENOSPC)
 
@@ -39,7 +35,7 @@ def encode(arguments: Sequence[str], output: Path, timeout_s: float) -> None:
             stderr=subprocess.PIPE,
             timeout=timeout_s,
             check=False,
-            preexec_fn=_dies_with_parent(),  # one C call, bound before the fork
+            preexec_fn=ends_with_parent(),
         )
     except subprocess.TimeoutExpired:
         raise ExportFailed(
@@ -63,10 +59,3 @@ def ffmpeg_program() -> str:
             f"MATCHCUT_FFMPEG={named}: no such program. Correct it, or unset it to use the one that is installed"
         )
     return named
-
-
-def _dies_with_parent() -> Callable[[], object] | None:
-    """Linux alone can tie a child's life to its parent's, so that a killed run leaves no encoder behind."""
-    if sys.platform != "linux":
-        return None
-    return partial(ctypes.CDLL(None).prctl, _PR_SET_PDEATHSIG, signal.SIGKILL)

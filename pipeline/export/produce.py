@@ -10,11 +10,11 @@ from pipeline.config import ExportConfig
 from pipeline.errors import ExportFailed
 from pipeline.export.command import arguments
 from pipeline.export.ffmpeg import Encode, EncodeError
-from pipeline.export.publish import published
 from pipeline.export.recipe import Recipe, find_recipe
 from pipeline.export.verify import CheckError, FramesAt, Proof, verify
 from pipeline.records import Video
 from pipeline.timeline import Span
+from pipeline.whole_files import whole_file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ def produce(video: Video, spans: Sequence[Span], target: Path, key: str, tools: 
 
 
 def _attempt(recipe: Recipe, target: Path, key: str, tools: Tools) -> Proof:
-    with published(target, _needed_bytes(recipe)) as part:
+    with whole_file(target, _needed_bytes(recipe)) as part:
         tools.encode(arguments(recipe, tools.config, key), part, tools.config.timeout_s)
         return verify(part, recipe, tools.config, tools.frames_at)
 

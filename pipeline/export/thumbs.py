@@ -12,9 +12,9 @@ import numpy.typing as npt
 from pipeline.config import ExportConfig
 from pipeline.errors import ExportFailed
 from pipeline.export.clips import clip_stems
-from pipeline.export.publish import published
 from pipeline.export.verify import FramesAt
 from pipeline.records import Segment, Video
+from pipeline.whole_files import whole_file
 
 THUMBS = "thumbs"
 _QUALITY = 85
@@ -83,5 +83,5 @@ def _write(target: Path, picture: npt.NDArray[np.uint8]) -> None:
     made, data = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     if not made:
         raise ExportFailed(f"{target.name}: a picture of {picture.shape} could not be written as JPEG")
-    with published(target, len(data)) as part:
+    with whole_file(target, len(data)) as part:
         part.write_bytes(data.tobytes())

@@ -12,11 +12,11 @@ from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from pipeline.config import ExportConfig
+from pipeline.media import HD_HEIGHT_PX
 from pipeline.records import Video
 
 Step = tuple[str, dict[str, str | int]]
 
-_HD_HEIGHT_PX = 720
 _MATRICES = (1, 4, 5, 6, 7, 9)  # AVColorSpace: BT.709, FCC, BT.470, BT.601, 240M, BT.2020; 2 is unstated
 _EXACT_SCALING = "bicubic+accurate_rnd+full_chroma_int+bitexact"  # independent of the CPU's SIMD path
 _TURNS = {1: [("transpose", "cclock")], 2: [("hflip", ""), ("vflip", "")], 3: [("transpose", "clock")]}
@@ -104,10 +104,10 @@ def _colour(video: Video, look: Look, size: tuple[int, int]) -> tuple[tuple[Step
     if look.full_range or is_rgb:
         scale["out_range"] = "limited"
     if is_rgb:
-        scale["out_color_matrix"] = "bt709" if size[1] >= _HD_HEIGHT_PX else "bt601"
+        scale["out_color_matrix"] = "bt709" if size[1] >= HD_HEIGHT_PX else "bt601"
     stated: dict[str, str | int] = {} if look.full_range or is_rgb else {"range": "limited"}
     if look.matrix not in _MATRICES and not is_rgb:  # as `pipeline.media` guesses
-        stated["colorspace"] = "bt709" if look.height_px >= _HD_HEIGHT_PX else "smpte170m"
+        stated["colorspace"] = "bt709" if look.height_px >= HD_HEIGHT_PX else "smpte170m"
     named: tuple[Step, ...] = (("setparams", stated),) if stated else ()
     full = " of full range" if look.full_range else ""
     changes = (f"{video.pixel_format}{full} converted to yuv420p of limited range",)

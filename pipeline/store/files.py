@@ -1,19 +1,17 @@
-"""Whole files only: written under a temporary name in the same folder, flushed to disk, renamed into place."""
+"""Bytes, text and JSON as whole files; what a killed run left is removed."""
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import re
-import shutil
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pipeline.errors import DiskFull, UnusableResult
+from pipeline.errors import UnusableResult
 from pipeline.names import PRIVATE, TEMPORARY, VIDEOS
+from pipeline.whole_files import whole_file
 
 MAX_JSON_BYTES = 64 << 20
 _UNFINISHED = re.compile(re.escape(TEMPORARY) + r"\d+-")
@@ -24,21 +22,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object], needed_byt
 
     Raises DiskFull with `needed_bytes` (0: unknown).
     """
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(_no_room(path, needed_bytes)) from error
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path, needed_bytes) as part, part.open("wb") as file:
+        write(file)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -77,18 +62,3 @@ def clean_leftovers(out: Path) -> None:
     for path in chain.from_iterable(places):
         if _UNFINISHED.match(path.name) and path.is_file() and not path.is_symlink():
             path.unlink(missing_ok=True)
-
-
-def _no_room(path: Path, needed_bytes: int) -> str:
-    standing = next(parent for parent in path.parents if parent.exists())
-    needed = f"{needed_bytes} bytes are needed" if needed_bytes else "more is needed"
-    return f"{path}: the disk is full; {needed}, {shutil.disk_usage(standing).free} are free. Make room and run again"
-
-
-def _sync_folder(folder: Path) -> None:
-    """A rename is on disk only once its folder is."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
