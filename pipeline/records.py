@@ -104,7 +104,7 @@ class FrameBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeFacts:
-    """What decoding met. `frames` were decoded to get `samples`; `corrupt` of them were damaged or flagged so.
+    """What decoding met. `frames` were decoded to get `samples`; `corrupt` counts damaged ones, and damaged packets.
 
     `covered_ns` is the end of the last displayed frame that came out; far below the duration, the file is damaged.
     """

@@ -33,6 +33,8 @@ def test_folders_are_walked_and_what_is_no_video_is_counted(tmp_path: Path) -> N
 
 def test_every_documented_ending_is_taken_whatever_its_case(tmp_path: Path) -> None:
     endings = sorted(VIDEO_ENDINGS)
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    assert " ".join(endings) in " ".join(readme.split())
     root = laid_out(tmp_path / "in", *(f"{n}{end.upper() if n % 2 else end}" for n, end in enumerate(endings)))
     assert len(find_inputs([root], tmp_path / "out").files) == len(endings)
     assert {".mp4", ".mkv", ".mov", ".ts", ".webm", ".avi", ".mxf", ".m2ts", ".mpg", ".wmv", ".flv"} <= VIDEO_ENDINGS
