@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from pipeline.records import Boxes, FrameBatch, FrameScores, Labels
 
 VERSION = 1
 
-_BULK = 128
+_BULK = 1024  # rows
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -80,12 +80,46 @@ def infer(batches: Iterable[FrameBatch], model: Model) -> Inferred:
     Raises MachineError where not even one picture fits.
     """
     pts: list[int] = []
-    rows = list(_in_bulk(_answers(_fixed(_noting(batches, pts), model.batch), model)))
-    pts_ns = np.array(pts, np.int64)
+    probs, boxes, features = _Rows(), _Rows(), _Rows()
+    for answer in _answers(_fixed(_noting(batches, pts), model.batch), model):
+        probs.add(answer.probs)
+        boxes.add(answer.boxes)
+        features.add(answer.features)
     labels = Labels(model.tags, model.events)
-    probs = np.concatenate([row.probs for row in rows]) if rows else np.empty((0, len(labels.names)), np.float32)
-    scores = FrameScores(pts_ns, probs, labels)
-    return Inferred(scores, _boxes(rows, scores), _features(rows))
+    scores = FrameScores(np.array(pts, np.int64), probs.array((0, len(labels.names)), np.float32), labels)
+    corners = boxes.array((0, 4), np.float32)
+    return Inferred(scores, _boxes(corners, scores), features.array((0, 0), np.float16) if features else None)
+
+
+class _Rows:
+    """Rows of many small arrays in one that grows in place. Kept as they come, thousands of small ones between the
+    large ones that come and go would keep the heap from shrinking; joining them would take the same room again."""
+
+    def __init__(self) -> None:
+        self._held: npt.NDArray[Any] | None = None
+        self._count = 0
+
+    def __bool__(self) -> bool:
+        return self._count > 0
+
+    def add(self, rows: npt.NDArray[Any] | None) -> None:
+        """Nothing where the network has no such answer."""
+        if rows is None:
+            return
+        if self._held is None:
+            self._held = np.empty((0, *rows.shape[1:]), rows.dtype)
+        end = self._count + len(rows)
+        if end > len(self._held):
+            self._held.resize((end + _BULK, *rows.shape[1:]), refcheck=False)
+        self._held[self._count : end] = rows
+        self._count = end
+
+    def array(self, shape: tuple[int, ...], kind: type[np.generic]) -> npt.NDArray[Any]:
+        """All rows; an empty array of that shape and kind where there are none. Ends the growing."""
+        if self._held is None:
+            return np.empty(shape, kind)
+        self._held.resize((self._count, *self._held.shape[1:]), refcheck=False)
+        return self._held
 
 
 def _noting(batches: Iterable[FrameBatch], pts: list[int]) -> Iterator[Pixels]:
@@ -168,19 +202,6 @@ def _padded(part: Pixels, size: int) -> Pixels:
     return np.concatenate([part, np.zeros((missing, *part.shape[1:]), np.uint8)]) if missing else part
 
 
-def _in_bulk(rows: Iterable[_Row]) -> Iterator[_Row]:
-    """The same rows in large pieces. Thousands of small arrays that live on between the large ones that come and go
-    would keep the heap from shrinking: it grew by 85 KB a picture."""
-    held: list[_Row] = []
-    for row in rows:
-        held.append(row)
-        if len(held) == _BULK:
-            yield _joined(held)
-            held = []
-    if held:
-        yield _joined(held)
-
-
 def _cut(output: Output, real: int) -> _Row:
     boxes, features = output.boxes, output.features
     return _Row(
@@ -200,18 +221,8 @@ def _joined(parts: list[_Row]) -> _Row:
     )
 
 
-def _boxes(rows: list[_Row], scores: FrameScores) -> Boxes:
-    """The main subject's box per picture, labelled with the picture's best label."""
-    found = [row.boxes for row in rows if row.boxes is not None]
-    if not found:
-        return Boxes(
-            np.empty(0, np.int64), np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64)
-        )
-    label = scores.probs.argmax(axis=1).astype(np.int64)
-    best = scores.probs.max(axis=1)
-    return Boxes(np.arange(len(label), dtype=np.int64), np.concatenate(found), best, label)
-
-
-def _features(rows: list[_Row]) -> npt.NDArray[np.float16] | None:
-    found = [row.features for row in rows if row.features is not None]
-    return np.concatenate(found) if found else None
+def _boxes(corners: npt.NDArray[np.float32], scores: FrameScores) -> Boxes:
+    """The main subject's box per picture, (N, 4) or none at all, labelled with the picture's best label."""
+    count = len(corners)
+    label = scores.probs[:count].argmax(axis=1).astype(np.int64)
+    return Boxes(np.arange(count, dtype=np.int64), corners, scores.probs[:count].max(axis=1), label)

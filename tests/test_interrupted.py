@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -119,7 +119,8 @@ def test_a_chunk_is_left_in_its_midst(long_game: Path) -> None:
     with open_media(video.path) as container:
         chunk = PacketReader(container, video_stream(container, video.stream_index), video.span.end_ns).next_chunk()
     assert chunk is not None and len(chunk.packets) > 700
-    with closing(Pictures(video, 32, 48, check)) as pictures, pytest.raises(EnoughError):
+    pictures = Pictures(video, 32, 48, check)
+    with pytest.raises(EnoughError):
         list(pictures.decode(chunk, wanted_ticks(video, [0, video.span.end_ns - 1])))
     assert packets == 10
 

@@ -135,9 +135,10 @@ class _Run:
 
     def _work(self, reader: PacketReader) -> None:
         try:
-            with closing(Pictures(self._video, *self._size, self._check)) as pictures:
-                while self._one_chunk(reader, pictures):
-                    pass
+            with self._reading:  # one at a time: opening a file takes room for its index, which is given back
+                pictures = Pictures(self._video, *self._size, self._check)
+            while self._one_chunk(reader, pictures):
+                pass
         except _Stopped:
             return
         except Exception as error:  # noqa: BLE001  handed to the consumer, who raises it

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain, pairwise
 
@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 
 from pipeline.decode.packets import Chunk
 from pipeline.decode.plan import Action, Plan, plan
-from pipeline.media import fit, open_media
+from pipeline.media import fit, open_media, video_stream
 from pipeline.records import DecodeFacts, FrameBatch, Video
 from pipeline.timeline import ticks_to_ns
 
@@ -40,7 +40,7 @@ class UnsafePlanError(Exception):
 
 
 class Pictures:
-    """Decodes chunks of one video to (height_px, width_px) pictures. Owns a decoder; close it.
+    """Decodes chunks of one video to (height_px, width_px) pictures. Owns a decoder.
 
     `check` is called before every packet and may raise: a chunk of large pictures takes seconds, Ctrl-C must not.
     """
@@ -50,17 +50,8 @@ class Pictures:
         self._check = check
         self._size = (height_px, width_px)
         self._scaler = VideoReformatter()
-        self._stack = ExitStack()
-        container = self._stack.enter_context(open_media(video.path))
-        stream = container.streams[video.stream_index]
-        assert isinstance(stream, VideoStream)
-        self._context = stream.codec_context
-        self._context.thread_count = 1  # skipping is exact only without frame threads; chunks are the parallelism
-        self._context.open()  # now, since dav1d takes the skipping in force when it opens for its whole life
+        self._context = _decoder(video)
         self._count = _Count()
-
-    def close(self) -> None:
-        self._stack.close()
 
     def decode(self, chunk: Chunk, ticks: Sequence[int]) -> Iterator[Decoded]:
         """The frames on display at `ticks` (all inside the chunk). Raises UnsafePlanError before anything is given."""
@@ -140,6 +131,23 @@ class Pictures:
 
     def _ns(self, pts: int) -> int:
         return ticks_to_ns(pts - self._video.origin_pts, self._video.time_base)
+
+
+def _decoder(video: Video) -> VideoCodecContext:
+    """Set up as the file says. It outlives the container, whose index of an hour takes 10 MB."""
+    with open_media(video.path) as container:
+        context = video_stream(container, video.stream_index).codec_context
+        context.thread_count = 1  # skipping is exact only without frame threads; chunks are the parallelism
+        context.open()  # now, since dav1d takes the skipping in force when it opens for its whole life
+    _trim()
+    return context
+
+
+def _trim() -> None:
+    """What was freed goes back to the system; glibc would keep it, for each thread."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 class _Count:

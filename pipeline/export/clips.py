@@ -17,7 +17,7 @@ from pipeline.names import slug
 from pipeline.records import Clip, Segment, Video
 from pipeline.timeline import timecode
 
-VERSION = 1  # raise it when the same settings make another file
+VERSION = 2  # raise it when the same settings make another file
 CLIPS = "clips"
 _NO_EFFECT = ("timeout_s", "thumb_width_px")  # settings that change no clip
 

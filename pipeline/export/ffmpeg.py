@@ -10,7 +10,7 @@ from pathlib import Path
 
 import imageio_ffmpeg
 
-from pipeline.children import ends_with_parent
+from pipeline.children import ctrl_c_waits, ends_with_parent
 from pipeline.errors import ExportFailed, MachineError
 
 _TAIL_LINES = 4
@@ -28,25 +28,37 @@ def encode(arguments: Sequence[str], output: Path, timeout_s: float) -> None:
     """Run ffmpeg until it ends. Raises EncodeError, OSError on a full disk, ExportFailed when it takes too long."""
     command = [ffmpeg_program(), "-nostdin", "-hide_banner", "-loglevel", "error", *arguments, "-y", f"file:{output}"]
     try:
-        ended = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            timeout=timeout_s,
-            check=False,
-            preexec_fn=ends_with_parent(),
-        )
+        code, stderr = _run(command, timeout_s)
     except subprocess.TimeoutExpired:
         raise ExportFailed(
             f"{output.name}: ffmpeg did not end within {timeout_s:.0f} s. Raise export.timeout_s, or choose a faster "
             "export.preset"
         ) from None
-    if ended.returncode != 0:
-        said = ended.stderr.decode(errors="replace").strip()
+    if code != 0:
+        said = stderr.decode(errors="replace").strip()
         if _NO_SPACE in said:
             raise OSError(errno.ENOSPC, _NO_SPACE, str(output))
-        raise EncodeError(f"ffmpeg ended with {ended.returncode}: " + " / ".join(said.splitlines()[-_TAIL_LINES:]))
+        raise EncodeError(f"ffmpeg ended with {code}: " + " / ".join(said.splitlines()[-_TAIL_LINES:]))
+
+
+def _run(command: Sequence[str], timeout_s: float) -> tuple[int, bytes]:
+    """Exit code, and what it wrote to standard error; whatever ends the waiting ends the program too."""
+    process: subprocess.Popen[bytes] | None = None
+    try:
+        with ctrl_c_waits():
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                preexec_fn=ends_with_parent(),  # noqa: PLW1509  one C call
+            )
+        _, stderr = process.communicate(timeout=timeout_s)
+        return process.returncode, stderr
+    finally:
+        if process is not None and process.poll() is None:
+            process.kill()
+            process.communicate()
 
 
 def ffmpeg_program() -> str:

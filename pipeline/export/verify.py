@@ -22,6 +22,7 @@ import numpy.typing as npt
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
+from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
@@ -31,7 +32,7 @@ from pipeline.export.recipe import Piece, Recipe
 from pipeline.export.sound import OtherSoundError, hear, lag_ns
 from pipeline.media import fit, open_media
 from pipeline.records import FrameBatch, Video
-from pipeline.timeline import NS_PER_MS, NS_PER_S, ticks_to_ns
+from pipeline.timeline import NS_PER_MS, NS_PER_S, last_tick_at, ticks_to_ns
 
 _TIME_TOLERANCE_NS = NS_PER_MS  # ticks of 1/90000 s on our side, of 1/1000 s in Matroska and FLV sources
 _AAC_FRAME_NS = 130 * NS_PER_MS  # 1,024 samples at 8 kHz: sound ends on a whole one
@@ -116,6 +117,11 @@ def _check_near(what: str, found_ns: int, wanted_ns: int, tolerance_ns: int = _T
         raise CheckError(f"{what}: {found_ns / NS_PER_S:.4f} s instead of {wanted_ns / NS_PER_S:.4f} s")
 
 
+def _ticks(t_ns: int, stream: Stream) -> int:
+    assert stream.time_base is not None
+    return last_tick_at(t_ns, stream.time_base)
+
+
 def _ns(ticks: int | None, stream: Stream) -> int:
     assert stream.time_base is not None
     return ticks_to_ns(ticks or 0, stream.time_base)
@@ -147,16 +153,31 @@ def _first_pictures(path: Path, recipe: Recipe, scale: float) -> list[Picture]:
     pictures: list[Picture] = []
     with open_media(path) as container:
         stream = container.streams.video[0]
-        assert stream.time_base is not None
         for start_ns in recipe.starts_ns:
-            container.seek(int(start_ns / NS_PER_S / stream.time_base), stream=stream)
-            for frame in container.decode(stream):
-                if _ns(frame.pts, stream) >= start_ns - _TIME_TOLERANCE_NS:
-                    pictures.append(fit(frame, height_px, width_px, scaler))
-                    break
-    if len(pictures) != len(recipe.pieces):
-        raise CheckError(f"{len(pictures)} of {len(recipe.pieces)} first pictures can be decoded")
+            frame = _frame_at(container, stream, start_ns)
+            if frame is None:
+                raise CheckError(f"the picture at {start_ns / NS_PER_S:.3f} s cannot be decoded")
+            pictures.append(fit(frame, height_px, width_px, scaler))
     return pictures
+
+
+def _frame_at(container: InputContainer, stream: VideoStream, start_ns: int) -> VideoFrame | None:
+    """The picture that appears at `start_ns`. A seek goes by the time of decoding, which, where pictures are held for
+    long, is far before that of display: it may land too late, and is tried again from further ahead."""
+    early_ns = 0
+    while True:
+        container.seek(_ticks(max(0, start_ns - early_ns), stream), stream=stream)
+        first = True
+        for frame in container.decode(stream):
+            late_ns = _ns(frame.pts, stream) - start_ns
+            if abs(late_ns) <= _TIME_TOLERANCE_NS:
+                return frame
+            if late_ns > 0:
+                break
+            first = False
+        if not first or early_ns >= start_ns:
+            return None
+        early_ns = 2 * early_ns + NS_PER_S
 
 
 def _psnr_db(picture: Picture, source: Picture, recipe: Recipe) -> float:
