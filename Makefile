@@ -11,9 +11,12 @@ export PYTHONSAFEPATH := 1
 # Compiled once: half the start-up time of every command.
 export UV_COMPILE_BYTECODE := 1
 unexport PYTHONDONTWRITEBYTECODE
-# Paths reach the commands through the environment, so that no character in them means anything to make or the shell.
-export IN OUT DATA
+# Paths reach the commands through the environment, as they were typed: `value` keeps make from reading a `$$` in them.
 OUT ?= out
+override IN := $(value IN)
+override OUT := $(value OUT)
+override DATA := $(value DATA)
+export IN OUT DATA
 EVERY ?= 60
 
 .DEFAULT_GOAL := help
@@ -47,19 +50,19 @@ demo: $(READY) ## real footage: learn an event, find it in a programme, check fo
 
 run: $(READY) ## IN=videos OUT=out: the main job on a folder
 	@test -n "$$IN" || { echo 'usage: make run IN=videos [OUT=out]'; exit 2; }
-	@$(BIN)/matchcut run "$$IN" --out "$$OUT"
+	@$(BIN)/matchcut run --out "$$OUT" -- "$$IN"
 
 flow: $(READY) ## IN=videos OUT=out: the same under Prefect, with an embedded server
 	@test -n "$$IN" || { echo 'usage: make flow IN=videos [OUT=out]'; exit 2; }
-	@$(BIN)/python -m flows.highlights "$$IN" --out "$$OUT"
+	@$(BIN)/python -m flows.highlights --out "$$OUT" -- "$$IN"
 
 serve: $(READY) ## IN=videos OUT=out EVERY=60: watch a folder, on a schedule
 	@test -n "$$IN" || { echo 'usage: make serve IN=videos [OUT=out] [EVERY=60]'; exit 2; }
-	@$(BIN)/python -m flows.deployments --in "$$IN" --out "$$OUT" --every "$(EVERY)"
+	@$(BIN)/python -m flows.deployments --out "$$OUT" --every "$(EVERY)" --in="$$IN"
 
 train: $(READY) ## DATA=folder OUT=model.safetensors: learn labels of your own
 	@test -n "$$DATA" || { echo 'usage: make train DATA=folder OUT=model.safetensors'; exit 2; }
-	@$(BIN)/matchcut train "$$DATA" --out "$$OUT"
+	@$(BIN)/matchcut train --out "$$OUT" -- "$$DATA"
 
 test: $(READY) ## the tests, without those that need a GPU
 	@$(BIN)/python -m pytest -q -m "not gpu"

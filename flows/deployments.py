@@ -25,7 +25,7 @@ from flows.highlights import NAME
 from flows.server import serving
 from flows.settings import HEARTBEAT_S
 from pipeline.cli import INTERRUPTED
-from pipeline.commands.work import add_work_arguments
+from pipeline.commands.work import add_work_arguments, given_path
 from pipeline.config import digest_of, load_config
 from pipeline.errors import MatchcutError
 from pipeline.inputs import find_inputs
@@ -70,7 +70,7 @@ def serve_flow(flow: str, options: dict[str, Any]) -> None:
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="python -m flows.deployments", description="watch folders of video, on a schedule")
     parser.add_argument(
-        "--in", dest="inputs", nargs="+", type=Path, required=True, metavar="INPUT", help="what is watched"
+        "--in", dest="inputs", nargs="+", type=given_path, required=True, metavar="INPUT", help="what is watched"
     )
     add_work_arguments(parser)
     when = parser.add_mutually_exclusive_group()

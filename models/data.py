@@ -140,7 +140,7 @@ def find(folders: Iterable[Path], reader: Reader, *, label: str | None = None) -
     for folder in folders:
         if not folder.is_dir():
             raise DataError(f"{folder}: no such folder. Give a folder of pictures or clips, one folder for each class")
-        here = [_source(path, label) for path in sorted(folder.rglob("*")) if _is_input(path, reader)]
+        here = [_source(path, label) for path in sorted(folder.rglob("*")) if _is_input(path, folder, reader)]
         if not here:
             raise DataError(f"{folder}: holds no picture and no clip that could be learned from")
         sources += here
@@ -148,14 +148,14 @@ def find(folders: Iterable[Path], reader: Reader, *, label: str | None = None) -
     return Found(tuple(sources), tuple(empty))
 
 
-def _is_input(path: Path, reader: Reader) -> bool:
-    hidden = any(part.startswith(".") for part in path.parts[1:] if part not in (".", ".."))
+def _is_input(path: Path, folder: Path, reader: Reader) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
     return not hidden and reader.takes(path) and path.is_file()
 
 
 def _empty_classes(folder: Path, reader: Reader) -> list[str]:
     folders = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    with_files = [path for path in folders if any(_is_input(file, reader) for file in path.rglob("*"))]
+    with_files = [path for path in folders if any(_is_input(file, path, reader) for file in path.rglob("*"))]
     only_notes = {path for path in folders if any(path.rglob("*.xml"))}
     return [path.name for path in folders if path not in with_files and path not in only_notes]
 

@@ -114,7 +114,7 @@ def read_info(path: Path) -> CheckpointInfo:
         return _info(json.loads(metadata[_KEY]), digest_of_file(path)[:16])
     except CheckpointError as error:
         raise CheckpointError(f"{path.name}: {error}") from None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path.name}: its metadata are damaged ({error!r}). Copy it again, or train") from error
 
 

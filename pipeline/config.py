@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
@@ -18,6 +19,7 @@ from pipeline.errors import ConfigError
 
 Section = TypeVar("Section")
 MOMENT = "moment"  # the label of what excitement finds, where a model has no events
+_MOST_PICTURES = 4096  # in a batch
 _PRESETS = frozenset(  # x264's
     ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
 )
@@ -45,6 +47,7 @@ class DecodeConfig:
     def __post_init__(self) -> None:
         _require(0 < self.sample_hz <= 1000, f"decode.sample_hz = {self.sample_hz}: use more than 0 and at most 1000")
         _require(self.threads >= 0, f"decode.threads = {self.threads}: use 0 for one per core, or a count")
+        _positive(self, "decode", "max_side_px", "max_pixels")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,7 @@ class InferConfig:
 
     def __post_init__(self) -> None:
         _positive(self, "infer", "batch", "threads")
+        _require(self.batch <= _MOST_PICTURES, f"infer.batch = {self.batch}: use {_MOST_PICTURES} at most")
         _require(self.precision in ("fp32", "bf16"), f"infer.precision = {self.precision!r}: use fp32 or bf16")
 
 
@@ -242,6 +246,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such configuration file") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}). Give a file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path.name}: not valid TOML: {error}") from None
 
@@ -289,9 +295,10 @@ def _coerce(value: Any, wanted: Any, where: str) -> Any:
     """TOML has no tuples and writes 2 for 2.0; anything else must have the declared type."""
     if get_origin(wanted) is tuple:
         _require(isinstance(value, list | tuple), f"{where} = {value!r}: a list is wanted")
-        return tuple(value)
+        return tuple(_coerce(item, get_args(wanted)[0], where) for item in value)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     ok = isinstance(value, wanted) and not (wanted is not bool and isinstance(value, bool))
     _require(ok, f"{where} = {value!r}: {wanted.__name__} is wanted")
+    _require(not isinstance(value, float) or math.isfinite(value), f"{where} = {value}: a finite number is wanted")
     return value

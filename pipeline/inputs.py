@@ -44,7 +44,8 @@ def find_inputs(given: Sequence[Path], out: Path) -> Inputs:
     found: dict[str, Input] = {}
     taken: set[tuple[str, int]] = set()
     ignored: set[str] = set()
-    for root in given:
+    for name in given:
+        root = name.absolute()  # so that whatever is told of it is the same the next time
         _check_input(root, out)
         for path in _walk(root, out.resolve()):
             file = os.path.realpath(path)

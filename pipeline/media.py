@@ -87,7 +87,8 @@ def refuse_special_files(path: Path) -> None:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
-        raise UnreadableVideo(f"{path.name}: cannot be read ({error.strerror}). Check its permissions") from error
+        check = "that it is still there" if isinstance(error, FileNotFoundError) else "its permissions"
+        raise UnreadableVideo(f"{path.name}: cannot be read ({error.strerror}). Check {check}") from error
     try:
         status = os.fstat(handle)
     finally:

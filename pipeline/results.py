@@ -131,13 +131,13 @@ def write_results(video: Video, folder: Path, making: Making, state: State) -> R
     state = state.without(PUBLISH, PUBLISH_WITHOUT_CLIPS).owning(known)
     save_state(folder, state)
     failures: list[ExportFailed] = []
-    with _unchanging(video) if making.clips else nullcontext():
-        if making.clips:
+    clips, reel = _kept(video, moments, folder, making, standing)
+    cutting = making.clips and (making.afresh or not _all_stands(moments, folder, clips, reel))
+    with _unchanging(video) if cutting else nullcontext():  # without need the source is not asked for
+        if cutting:
             clips, reel = _made(video, moments, folder, making, standing, failures)
-        else:
-            clips, reel = _kept(video, moments, folder, making, standing)
         report = _report(video, making, predictions, moments, clips, reel, state.seconds("predict"))
-        thumbs = _thumbs(report, predictions, folder, making)
+        thumbs = _thumbs(report, predictions, folder, making.config, cutting=cutting)
     html = page.render_report(report, predictions, thumbs, folder, tracks=moments.tracks, config=making.config)
     write_text(folder / "report.html", html)
     write_json(folder / REPORT, to_json(report, folder))
@@ -250,11 +250,18 @@ def _kept(
     return clips, replace(reel, segments=moments.reel_plan)
 
 
-def _thumbs(report: Report, predictions: Predictions, folder: Path, making: Making) -> dict[int, str]:
+def _all_stands(moments: Moments, folder: Path, clips: tuple[Clip, ...], reel: Reel | None) -> bool:
+    """Every clip, the reel and every thumbnail is there already."""
+    thumbs = export.thumb_paths(moments.segments)
+    cut = len(clips) == len(moments.segments) and (reel is not None or not moments.reel_plan)
+    return cut and all((folder / path).is_file() for path in thumbs)
+
+
+def _thumbs(report: Report, predictions: Predictions, folder: Path, config: Config, *, cutting: bool) -> dict[int, str]:
     """Segment index -> picture, for those that stand; made only where clips are, since it takes decoding."""
-    if making.clips and report.segments:
+    if cutting and report.segments:
         boxes_of = partial(boxes_at, predictions)
-        export.make_thumbs(report.video, report.segments, boxes_of, folder, making.config.export, frames_at)
+        export.make_thumbs(report.video, report.segments, boxes_of, folder, config.export, frames_at)
     paths = export.thumb_paths(report.segments)
     return {index: path for index, path in enumerate(paths) if (folder / path).is_file()}
 

@@ -19,6 +19,7 @@ from pipeline.export import make_reel, make_thumbs, reel_key, thumb_paths
 from pipeline.export.cut import WHOLE_PICTURE_NS, find_cut
 from pipeline.export.sound import RATE_HZ, OtherSoundError, lag_ns
 from pipeline.export.thumbs import draw_boxes
+from pipeline.media import open_media
 from pipeline.probe import probe
 from pipeline.timeline import NS_PER_S, Span
 from tests.clips import X264, flashes_and_beeps, play, segment
@@ -43,6 +44,21 @@ def test_the_reel_shows_its_segments_in_order_of_time(name: str, make: Callable[
     firsts = [sum(len(cut.times_ns) for cut in cuts[:n]) for n in range(3)]
     assert [float(played.times_s[n]) for n in firsts] == pytest.approx(starts_s[:3], abs=0.001)
     assert reel.duration_ns / NS_PER_S == pytest.approx(starts_s[3], abs=0.001)
+
+
+def test_every_piece_of_the_reel_begins_with_a_key_frame_wherever_it_is_cut(
+    make: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Pictures are held for up to 3 s here, and pieces begin while one is: players jump to pieces by key frames."""
+    video = probe(make("vfr_still.mp4"))
+    pieces = [segment(0.123457, 0.9), segment(1.3333333, 1.9), segment(2.7182818, 5.2), segment(5.3000001, 6.1)]
+    assert make_reel(video, pieces, (0, 1, 2, 3), tmp_path, CONFIG, frames_at=frames_at) is not None
+    with open_media(tmp_path / "reel.mp4") as container:
+        stream = container.streams.video[0]
+        keys = [packet.pts * stream.time_base for packet in container.demux(stream) if packet.is_keyframe]
+    cuts = [find_cut(video, piece.span) for piece in pieces]
+    starts = [sum(cut.span.duration_ns for cut in cuts[:n]) / NS_PER_S for n in range(4)]
+    assert [min(abs(float(key) - start) for key in keys) for start in starts] == pytest.approx([0] * 4, abs=2e-5)
 
 
 def test_sound_stays_with_its_picture_through_every_cut_of_the_reel(tmp_path: Path) -> None:

@@ -77,6 +77,31 @@ def programs_at_work_on(folder: Path) -> list[bytes]:
     return [line for line in lines if os.fsencode(folder) in line]
 
 
+FORKING = """
+import os, signal, sys
+from pathlib import Path
+from pipeline.export.ffmpeg import encode
+once = [1]
+def in_fork():
+    if once:
+        once.pop()
+        os.kill(os.getpid(), signal.SIGINT)
+        sum(range(10))
+os.register_at_fork(after_in_parent=in_fork)
+try:
+    encode(["-f", "lavfi", "-i", "testsrc2=d=1"], Path(sys.argv[1]), 60)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_in_the_moment_when_an_encoder_starts(tmp_path: Path) -> None:
+    """Python's hooks around a fork swallow what is raised in them."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    line = [sys.executable, "-P", "-c", FORKING, str(tmp_path / "a.mp4")]
+    assert subprocess.run(line, capture_output=True, text=True, check=True).stdout == "interrupted\n"
+
+
 def test_while_it_is_looking(desk: Desk) -> None:
     """With the network that is shipped, at so many samples that looking takes its time."""
     said = desk.base / "said"

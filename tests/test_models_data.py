@@ -70,6 +70,12 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_learned_from(tmp_path: Pat
     )
 
 
+def test_what_is_hidden_inside_is_left_out_and_where_the_folder_lies_does_not_matter(tmp_path: Path) -> None:
+    root = write_pictures(tmp_path / ".local" / "data", 1)
+    write_picture(root / "dunk" / ".trash" / "a.png", "dunk", 5)
+    assert len(find([root], READER).sources) == 3
+
+
 def test_a_folder_that_teaches_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder"):
         find([tmp_path / "nowhere"], READER)

@@ -161,6 +161,13 @@ def test_a_folder_without_results_is_a_mistake_in_the_request_and_stays_as_it_is
     assert list(tmp_path.iterdir()) == []
 
 
+def test_where_all_stands_export_does_not_ask_for_the_source(done_desk: Desk) -> None:
+    before = contents(done_desk.out)
+    (done_desk.games / "a.mp4").unlink()
+    assert again(done_desk, clips=True).failed == 0
+    assert contents(done_desk.out) == before
+
+
 def test_settings_that_cannot_hold_are_not_kept_for_the_next_time(done_desk: Desk) -> None:
     before = contents(done_desk.out)
     with pytest.raises(ConfigError, match="no tag 'brigth'; did you mean 'bright'"):

@@ -120,7 +120,9 @@ def test_eval_of_nothing_but_training_data_is_refused(
     [
         (["--events", "dnk"], "dnk: no such class; found dunk, pass, rest"),
         (["--events", "dunk", "pass", "rest"], "without negatives"),
-        (["--val", "nowhere"], "nowhere: no such folder"),
+        (["--val", "nowhere"], "--val nowhere: no such folder"),
+        (["--background", "nowhere"], "--background nowhere: no such folder"),
+        (["--size", "5000"], "2048 pixels at most"),
         (["--from", "nowhere.safetensors"], "no such model file"),
         (["--backbone", "torchvision:none"], "torchvision:none: use one of"),
         (["--epochs", "0"], "0: use 1 or more"),
@@ -137,5 +139,7 @@ def test_a_request_that_cannot_be_carried_out_ends_with_2(
 
 
 def test_the_name_of_a_checkpoint_says_what_it_is(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert train(data, Path("model.pth")) == 2
-    assert "ends in .safetensors" in capsys.readouterr().err
+    (data.parent / "folder.safetensors").mkdir()
+    for out in (Path("model.pth"), data.parent / "folder.safetensors"):
+        assert train(data, out) == 2
+        assert "ends in .safetensors" in capsys.readouterr().err

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from pipeline.commands.work import add_work_arguments
+    from pipeline.commands.work import add_work_arguments, given_path
 
-    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="videos, or folders of videos")
+    parser.add_argument("inputs", nargs="+", type=given_path, metavar="INPUT", help="videos, or folders of videos")
     add_work_arguments(parser)
     parser.add_argument("--wait", action="store_true", help="wait for another run that writes to the same folder")
     parser.add_argument("--json", action="store_true", help="print summary.json to standard output")

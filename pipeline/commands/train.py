@@ -48,10 +48,8 @@ def run(args: argparse.Namespace) -> int:
     from models.precision import BF16
     from models.targets import plan_labels
     from pipeline.commands.learning import figure_lines, read_data
-    from pipeline.errors import DataError
 
-    if args.out.suffix != ".safetensors":
-        raise DataError(f"--out {args.out}: give a name that ends in .safetensors")
+    _check_places(args)
     recipe = Recipe(
         base=args.backbone or args.base,
         regime=args.regime,
@@ -79,6 +77,24 @@ def run(args: argparse.Namespace) -> int:
 def _say(*lines: str) -> None:
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     sys.stdout.flush()
+
+
+def _check_places(args: argparse.Namespace) -> None:
+    """What is sure to fail at the end fails before hours of work. Raises DataError."""
+    from models.spec import MAX_SIDE_PX
+    from pipeline.errors import DataError
+
+    if args.out.suffix != ".safetensors" or args.out.is_dir():
+        raise DataError(f"--out {args.out}: give the name of a file that ends in .safetensors")
+    try:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"--out {args.out}: no place to write to ({error.strerror}). Choose another") from None
+    for option, folder in (("--val", args.val), ("--background", args.background)):
+        if folder is not None and not folder.is_dir():
+            raise DataError(f"{option} {folder}: no such folder")
+    if args.size is not None and args.size > MAX_SIDE_PX:
+        raise DataError(f"--size {args.size}: {MAX_SIDE_PX} pixels at most")
 
 
 class _curves:  # noqa: N801  used as a function that gives a context

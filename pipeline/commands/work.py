@@ -14,9 +14,16 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "default"
 
 
+def given_path(text: str) -> Path:
+    """For argparse: an empty name would be the working directory, which nobody meant."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name; give a path")
+    return Path(text)
+
+
 def add_work_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that decide what is found."""
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where results go")
+    parser.add_argument("--out", type=given_path, required=True, metavar="DIR", help="where results go")
     parser.add_argument("--config", type=Path, metavar="F.toml", help="settings; docs/config.toml lists them")
     parser.add_argument(
         "--model", default=DEFAULT_MODEL, metavar="NAME|FILE", help="default, torchvision:NAME or a file"
