@@ -170,11 +170,11 @@ def _durations(recipe: Recipe) -> str:
 
     The packet shown last makes the length of the edit list, which players follow; the one decoded last makes the length
     of the media, which must not be less. Where they are one, its decoding time is put where no picture were missing.
+    Times have been rounded to the source's time base: the last picture is the one nearer to its time than the one before.
     """
-    ends_ns = recipe.duration_ns
-    last_ns = recipe.starts_ns[-1] + recipe.pieces[-1].cut.clip_times_ns[-1]
-    end, last = (round(t * TIME_BASE_HZ / NS_PER_S) for t in (ends_ns, last_ns))
-    is_last_shown, is_last_decoded = f"gte(PTS,{last - 1})", f"eq(N,{recipe.frames - 1})"
+    times_ns = (0, *recipe.times_ns)[-2:]
+    end, last = (round(t * TIME_BASE_HZ / NS_PER_S) for t in (recipe.duration_ns, sum(times_ns) / 2))
+    is_last_shown, is_last_decoded = f"gte(PTS,{last})", f"eq(N,{recipe.frames - 1})"
     dts = f"if({is_last_shown}*{is_last_decoded},max(DTS,STARTDTS+PTS),DTS)"
     inner = f"if({is_last_decoded},STARTDTS+{end}-DTS,min(DURATION,{end}-PTS))"
     duration = f"if({is_last_shown},{end}-PTS,{inner})"
