@@ -14,7 +14,7 @@ the exact length.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import ffmpeg
@@ -145,7 +145,7 @@ def _encoding(recipe: Recipe, config: ExportConfig, key: str) -> dict[str, Any]:
         "enc_time_base": f"1/{TIME_BASE_HZ}",  # the default is 1 / frame rate, which moves pictures of VFR onto a grid
         "video_track_timescale": TIME_BASE_HZ,
         "bsf:v": _durations(recipe),
-        "force_key_frames": ",".join(map(_just_before, recipe.starts_ns)),
+        "force_key_frames": ",".join(map(_seconds, _before_pieces(recipe))),
         "flags:v": "+bitexact",
     }
     sound = {"c:a": "aac", "b:a": f"{config.audio_kbps}k", "flags:a": "+bitexact"} if recipe.track else {}
@@ -160,9 +160,14 @@ def _encoding(recipe: Recipe, config: ExportConfig, key: str) -> dict[str, Any]:
     return {**pictures, **sound, **container}
 
 
-def _just_before(start_ns: int) -> str:
-    """Half a tick before the tick that a piece's first picture lies on, so that this picture is the first one after."""
-    return f"{max(0, 2 * round(start_ns * TIME_BASE_HZ / NS_PER_S) - 1) / (2 * TIME_BASE_HZ):.6f}"
+def _before_pieces(recipe: Recipe) -> Iterator[int]:
+    """Times half way from the last picture of each piece to the first of the next, after which a key frame is due: the
+    picture's own time, rounded to the source's time base, may lie before the one asked for."""
+    yield 0
+    ends_ns = (
+        start + piece.cut.clip_times_ns[-1] for start, piece in zip(recipe.starts_ns, recipe.pieces, strict=True)
+    )
+    yield from ((end_ns + start_ns) // 2 for end_ns, start_ns in zip(ends_ns, recipe.starts_ns[1:], strict=False))
 
 
 def _durations(recipe: Recipe) -> str:
@@ -170,7 +175,7 @@ def _durations(recipe: Recipe) -> str:
 
     The packet shown last makes the length of the edit list, which players follow; the one decoded last makes the length
     of the media, which must not be less. Where they are one, its decoding time is put where no picture were missing.
-    Times have been rounded to the source's time base: the last picture is the one nearer to its time than the one before.
+    Times have been rounded to the source's time base: half way from the picture before tells the last one.
     """
     times_ns = (0, *recipe.times_ns)[-2:]
     end, last = (round(t * TIME_BASE_HZ / NS_PER_S) for t in (recipe.duration_ns, sum(times_ns) / 2))
