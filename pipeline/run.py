@@ -12,16 +12,14 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Event
 from typing import Protocol
 
 from pipeline import export, infer, page, results, signals
 from pipeline.config import Config, digest_of
-from pipeline.decode import Decoded, decode
+from pipeline.decode import Decoded, Sound, decode
 from pipeline.errors import ChangedWhileRead, MatchcutError, UnreadableVideo, VideoError
 from pipeline.inputs import SUMMARY, Input, Inputs
 from pipeline.media import refuse_special_files
@@ -40,7 +38,7 @@ from pipeline.records import (
 )
 from pipeline.report import summary_to_json
 from pipeline.sample import sample_times
-from pipeline.signals import Loudness, PictureMeter, measure_loudness
+from pipeline.signals import LoudnessMeter, PictureMeter
 from pipeline.store import (
     Fingerprints,
     State,
@@ -104,13 +102,15 @@ class Job:
 
 
 def analyze(video: Video, model: OpenModel, config: Config, watch: Watch = unwatched) -> Predictions:
-    """Look at the whole video once: sampled pictures through the network, picture signals, loudness beside it."""
+    """Read the whole video once: sampled pictures through the network, picture signals, and loudness on the way."""
     times_ns = sample_times(video.span, config.decode.sample_hz)
     threads = config.decode.threads or len(os.sched_getaffinity(0))
-    meter = PictureMeter()
+    meter, track = PictureMeter(), config.export.audio_track
+    loudness = LoudnessMeter(video, track)
     facts: list[DecodeFacts] = []
-    pictures = decode(video, times_ns, model.height_px, model.width_px, threads=threads)
-    with _loudness_beside(video, config.export.audio_track) as loudness, closing(pictures):
+    sound = Sound(track, loudness.add)
+    pictures = decode(video, times_ns, model.height_px, model.width_px, threads=threads, sound=sound)
+    with closing(pictures):
         inferred = infer.infer(_watched(pictures, meter, facts, video, watch), model)
         pts_ns = inferred.scores.pts_ns
         if not len(pts_ns):
@@ -130,17 +130,6 @@ def analyze(video: Video, model: OpenModel, config: Config, watch: Watch = unwat
 def _seen(video: Video, facts: DecodeFacts, last_ns: int) -> Span:
     """What there really was: a header may promise an hour where seconds follow, and nothing is found in a promise."""
     return Span(0, min(max(facts.covered_ns, last_ns + 1), video.span.end_ns))
-
-
-@contextmanager
-def _loudness_beside(video: Video, track: int) -> Iterator[Future[Loudness]]:
-    """Measured while pictures are looked at; given up at once when that ends, as by Ctrl-C."""
-    over = Event()
-    with ThreadPoolExecutor(1) as aside:
-        try:
-            yield aside.submit(measure_loudness, video, track, over.is_set)
-        finally:
-            over.set()
 
 
 def _watched(

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from array import array
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import takewhile
 
 import av
 import cv2
 import numpy as np
 import numpy.typing as npt
+from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.filter import Graph
-from av.stream import Discard
+from av.packet import Packet
 
-from pipeline.errors import UnreadableVideo
 from pipeline.media import audio_stream, open_media
 from pipeline.records import FrameBatch, Signals, Video
 from pipeline.timeline import NS_PER_MS, ticks_to_ns
@@ -93,55 +93,63 @@ class Loudness:
     missing: str = ""
 
 
-def measure_loudness(video: Video, track: int = -1, given_up: Callable[[], bool] = lambda: False) -> Loudness:
-    """Decode one audio track (-1: the file's default one) and run FFmpeg's ebur128 filter over it; t = 0 is the first
-    displayed frame.
+class LoudnessMeter:
+    """Fed with the packets of one audio track in order: its momentary loudness, by FFmpeg's ebur128 filter."""
 
-    Ends early, with what it has, as soon as `given_up` says so.
-    """
-    if not video.has_audio:
-        return _no_loudness("no audio stream")
-    times_ns: list[int] = []
-    lufs: list[float] = []
-    try:
-        with open_media(video.path) as container:
-            stream = audio_stream(container, track)
-            if stream is None:
-                return _no_loudness(f"audio track {track} does not exist ({video.audio_streams} tracks)")
-            for other in container.streams:
-                if other.type != "audio":
-                    other.discard = Discard.all
-            meter = _R128(stream)
-            for packet in takewhile(lambda _: not given_up(), container.demux(stream)):
-                for time_ns, value in meter.add(packet):
-                    times_ns.append(time_ns - video.origin_ns - _MOMENTARY_CENTRE_NS)
-                    lufs.append(max(SILENCE_DB, value))
-    except (av.FFmpegError, UnreadableVideo) as error:
-        if not lufs:
-            return _no_loudness(f"the sound cannot be decoded ({error})")
-    if not lufs:
-        return _no_loudness("the sound cannot be decoded")
-    return Loudness(np.array(times_ns, np.int64), np.array(lufs, np.float32))
+    def __init__(self, video: Video, track: int) -> None:
+        self._video, self._track = video, track
+        self._meter: _R128 | None = None
+        self._times_ns = array("q")
+        self._lufs = array("f")
+
+    def add(self, packet: Packet[AudioStream]) -> None:
+        """What cannot be decoded is passed over."""
+        if self._meter is None:
+            self._meter = _R128(packet.stream.codec_context)
+        for time_ns, value in self._meter.add(packet):
+            self._times_ns.append(time_ns - self._video.origin_ns - _MOMENTARY_CENTRE_NS)
+            self._lufs.append(max(SILENCE_DB, value))
+
+    def result(self) -> Loudness:
+        """t = 0 is the first displayed frame."""
+        missing = "" if self._lufs else self._why_nothing()
+        return Loudness(np.array(self._times_ns, np.int64), np.array(self._lufs, np.float32), missing)
+
+    def _why_nothing(self) -> str:
+        tracks = self._video.audio_streams
+        if not tracks:
+            return "no audio stream"
+        if self._track >= tracks:
+            return f"audio track {self._track} does not exist ({tracks} tracks)"
+        return "the sound cannot be decoded"
 
 
-def _no_loudness(reason: str) -> Loudness:
-    return Loudness(np.empty(0, np.int64), np.empty(0, np.float32), reason)
+def measure_loudness(video: Video, track: int = -1) -> Loudness:
+    """Of one audio track (-1: the file's default one), read on its own. Raises UnreadableVideo."""
+    meter = LoudnessMeter(video, track)
+    with open_media(video.path) as container:
+        stream = audio_stream(container, track)
+        if stream is not None:
+            with suppress(av.FFmpegError):
+                for packet in container.demux(stream):
+                    meter.add(packet)
+    return meter.result()
 
 
 class _R128:
     """Audio packets in, (container time in ns, momentary loudness in LUFS) out. Damaged packets are passed over."""
 
-    def __init__(self, stream: AudioStream) -> None:
-        self._stream = stream
-        self._stream.codec_context.thread_count = 1
+    def __init__(self, context: AudioCodecContext) -> None:
+        self._context = context
+        self._context.thread_count = 1
         self._graph: Graph | None = None
 
-    def add(self, packet: av.packet.Packet[AudioStream]) -> list[tuple[int, float]]:
+    def add(self, packet: Packet[AudioStream]) -> list[tuple[int, float]]:
         try:
-            frames = self._stream.codec_context.decode(packet if packet.size else None)
-        except av.FFmpegError:
+            frames = self._context.decode(packet if packet.size else None)
+            return [measured for frame in frames for measured in self._measure(frame)]
+        except (av.FFmpegError, ValueError):
             return []
-        return [measured for frame in frames for measured in self._measure(frame)]
 
     def _measure(self, frame: AudioFrame) -> list[tuple[int, float]]:
         if self._graph is None:

@@ -20,7 +20,6 @@ from pipeline.decode.packets import PacketReader
 from pipeline.decode.pictures import Pictures
 from pipeline.media import open_media, video_stream
 from pipeline.probe import probe
-from pipeline.signals import measure_loudness
 from pipeline.store import load_predictions, save_settings
 from tests.games import Desk, make_game, read, settings
 
@@ -148,16 +147,3 @@ def test_a_chunk_is_left_in_its_midst(long_game: Path) -> None:
     with pytest.raises(EnoughError):
         list(pictures.decode(chunk, wanted_ticks(video, [0, video.span.end_ns - 1])))
     assert packets == 10
-
-
-def test_measuring_the_sound_is_given_up_as_soon_as_nobody_waits_for_it(game: Path) -> None:
-    heard = 0
-
-    def given_up() -> bool:
-        nonlocal heard
-        heard += 1
-        return heard > 10
-
-    measured = measure_loudness(probe(game), given_up=given_up)
-    assert heard == 11
-    assert 0 < len(measured.times_ns) < len(measure_loudness(probe(game)).times_ns)

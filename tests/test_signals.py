@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import ExportConfig
-from pipeline.decode import decode
+from pipeline.decode import Sound, decode
 from pipeline.export.recipe import find_recipe
+from pipeline.media import open_media
 from pipeline.probe import probe
 from pipeline.records import FrameBatch, Signals
 from pipeline.sample import sample_times
-from pipeline.signals import SILENCE_DB, Loudness, PictureMeter, measure_loudness, signals
+from pipeline.signals import SILENCE_DB, Loudness, LoudnessMeter, PictureMeter, measure_loudness, signals
 from pipeline.timeline import NS_PER_S, Span
 from tests.media import ffmpeg
 
@@ -211,6 +213,37 @@ def test_damaged_sound_is_measured_where_it_can_be(tmp_path: Path) -> None:
     assert loudness.missing == ""
     assert np.isfinite(loudness.lufs).all()
     assert (np.diff(loudness.times_ns) > 0).all()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [("a.mkv", "-c:a pcm_s16le"), ("b.mp4", "-c:a aac"), ("c.ts", "-c:v mpeg2video -c:a mp2"), ("d.avi", "-c:a mp2")],
+)
+def test_sound_that_is_heard_while_pictures_are_read_is_all_of_it(
+    tmp_path: Path, name: str, more: str, threads: int
+) -> None:
+    """A file is read once, for both; how it is parted into chunks changes nothing of the sound."""
+    video = probe(movie(tmp_path / name, STEP, more))
+    meter = LoudnessMeter(video, -1)
+    times_ns = sample_times(video.span, 2)
+    for _ in decode(video, times_ns, 8, 8, threads=threads, chunk_ns=NS_PER_S, sound=Sound(-1, meter.add)):
+        pass
+    heard, alone = meter.result(), measure_loudness(video)
+    assert heard.missing == "" and len(heard.lufs) > 70
+    assert np.array_equal(heard.times_ns, alone.times_ns) and np.array_equal(heard.lufs, alone.lufs)
+
+
+def test_a_file_that_is_read_again_from_its_start_is_heard_once(tmp_path: Path) -> None:
+    """As where a stream turns out to be one that cannot be parted."""
+    video = probe(movie(tmp_path / "a.mkv", STEP))
+    meter = LoudnessMeter(video, -1)
+    sound = Sound(-1, meter.add).once()
+    for part in (40, None):
+        with open_media(video.path) as container:
+            for packet in islice(container.demux(container.streams.audio[0]), part):
+                sound.take(packet)
+    assert np.array_equal(meter.result().lufs, measure_loudness(video).lufs)
 
 
 # Both on one grid.

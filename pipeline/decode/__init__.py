@@ -7,7 +7,8 @@ chunks    as many chunks at once as there are threads, handed on in order (chunk
 """
 
 from pipeline.decode.chunks import decode
+from pipeline.decode.packets import Sound
 from pipeline.decode.pictures import Decoded
 from pipeline.decode.seek import frames_at
 
-__all__ = ["Decoded", "decode", "frames_at"]
+__all__ = ["Decoded", "Sound", "decode", "frames_at"]

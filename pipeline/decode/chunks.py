@@ -18,7 +18,7 @@ from queue import Full, Queue
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.decode.packets import MAX_HELD_PACKETS, Chunk, PacketReader
+from pipeline.decode.packets import MAX_HELD_PACKETS, Chunk, PacketReader, Sound
 from pipeline.decode.pictures import Decoded, Pictures, UnsafePlanError
 from pipeline.media import open_media, video_stream
 from pipeline.records import DecodeFacts, FrameBatch, Video
@@ -43,26 +43,29 @@ def decode(
     threads: int = 1,
     chunk_ns: int = CHUNK_NS,
     held_packets: int = MAX_HELD_PACKETS,
+    sound: Sound | None = None,
 ) -> Generator[Decoded, None, None]:
     """Pictures on display at `times_ns` (sorted): for each time the frame of the greatest pts <= t, each frame once.
 
     Pictures are (height_px, width_px) RGB. The result equals a full decode bit for bit, whatever `threads`, `chunk_ns`
     and `held_packets`; a GOP of more packets is decoded as it is read, and with it the rest of the file. Where a stream
-    cannot be parted safely, the rest of it is decoded whole. Raises UnreadableVideo.
+    cannot be parted safely, the rest of it is decoded whole. `sound` gets the packets of an audio track as the file is
+    read, by one thread at a time. Raises UnreadableVideo.
     """
     ticks = wanted_ticks(video, times_ns)
     size = (height_px, width_px)
     given = 0
     length_ns = _chunk_length(ticks, video, chunk_ns)
+    sound = sound.once() if sound else None
     whole = video.pts_as_stored
-    run = _Run(video, ticks, size, threads=threads, chunk_ns=length_ns, held_packets=held_packets, whole=whole)
+    run = _Run(video, ticks, size, sound, threads=threads, chunk_ns=length_ns, held_packets=held_packets, whole=whole)
     try:
         with closing(run.results()) as results:
             for decoded in results:
                 given += len(decoded.batch)
                 yield decoded
     except UnsafePlanError:
-        yield from _whole_from(video, ticks, size, given)
+        yield from _whole_from(video, ticks, size, sound, given)
 
 
 def wanted_ticks(video: Video, times_ns: npt.NDArray[np.int64] | Sequence[int]) -> list[int]:
@@ -75,9 +78,11 @@ def _chunk_length(ticks: Sequence[int], video: Video, chunk_ns: int) -> int:
     return min(chunk_ns, _MAX_CHUNK_SAMPLES * covered_ns // max(1, len(ticks) - 1)) if covered_ns else chunk_ns
 
 
-def _whole_from(video: Video, ticks: Sequence[int], size: tuple[int, int], given: int) -> Iterator[Decoded]:
+def _whole_from(
+    video: Video, ticks: Sequence[int], size: tuple[int, int], sound: Sound | None, given: int
+) -> Iterator[Decoded]:
     """One chunk, everything decoded, without the pictures that were given already."""
-    run = _Run(video, ticks, size, threads=1, chunk_ns=0, whole=True)
+    run = _Run(video, ticks, size, sound, threads=1, chunk_ns=0, whole=True)
     with closing(run.results()) as results:
         for decoded in results:
             fresh = decoded.batch.pts_ns[given:], decoded.batch.pixels[given:]
@@ -102,13 +107,14 @@ class _Run:
         video: Video,
         ticks: Sequence[int],
         size: tuple[int, int],
+        sound: Sound | None,
         *,
         threads: int,
         chunk_ns: int,
         held_packets: int = MAX_HELD_PACKETS,
         whole: bool = False,
     ) -> None:
-        self._video, self._ticks, self._size, self._threads = video, ticks, size, max(1, threads)
+        self._video, self._ticks, self._size, self._sound, self._threads = video, ticks, size, sound, max(1, threads)
         self._chunk_ns, self._held_packets, self._whole = chunk_ns, held_packets, whole
         self._stop = threading.Event()
         self._reading = threading.Lock()
@@ -119,7 +125,14 @@ class _Run:
         with ExitStack() as stack:
             container = stack.enter_context(open_media(self._video.path))
             stream = video_stream(container, self._video.stream_index)
-            reader = PacketReader(container, stream, self._chunk_ns, whole=self._whole, held_packets=self._held_packets)
+            reader = PacketReader(
+                container,
+                stream,
+                self._chunk_ns,
+                whole=self._whole,
+                held_packets=self._held_packets,
+                sound=self._sound,
+            )
             workers = [
                 threading.Thread(target=self._work, args=(reader,), name=f"decode-{n}", daemon=True)
                 for n in range(self._threads)

@@ -7,15 +7,18 @@ chunk would need its own rules for it. Packets are small; handing them to the de
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import av
-from av.container import InputContainer
+from av.audio.stream import AudioStream
+from av.container import Container, InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
 from pipeline.decode.access import RandomAccess
+from pipeline.media import audio_stream
 from pipeline.timeline import last_tick_at
 
 MAX_HELD_PACKETS = 1500
@@ -46,6 +49,35 @@ class Chunk:
         return (self.start_pts is None or pts >= self.start_pts) and (self.end_pts is None or pts < self.end_pts)
 
 
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """Who wants the packets of an audio track (as `media.audio_stream` numbers them) while the file is read."""
+
+    track: int
+    take: Callable[[Packet[AudioStream]], None]
+
+    def once(self) -> Sound:
+        """The same, though the file may be read again from its start: each packet is handed on once."""
+        return Sound(self.track, _Once(self.take))
+
+
+class _Once:
+    """Counts packets, since the file always gives the same ones in the same order."""
+
+    def __init__(self, take: Callable[[Packet[AudioStream]], None]) -> None:
+        self._take = take
+        self._taken = self._seen = 0
+        self._reading: Container | None = None
+
+    def __call__(self, packet: Packet[AudioStream]) -> None:
+        if packet.stream.container is not self._reading:
+            self._reading, self._seen = packet.stream.container, 0
+        self._seen += 1
+        if self._seen > self._taken:
+            self._taken = self._seen
+            self._take(packet)
+
+
 class PacketReader:
     """Chunks of about `chunk_ns`, one after the other; with `whole=True` one chunk. For one thread at a time."""
 
@@ -57,10 +89,11 @@ class PacketReader:
         *,
         whole: bool = False,
         held_packets: int = MAX_HELD_PACKETS,
+        sound: Sound | None = None,
     ) -> None:
         assert stream.time_base is not None
         self.damaged = 0  # packets that the container flags as damaged, and reads that failed
-        self._source = self._read(container, stream)
+        self._source = self._read(container, stream, sound)
         self._access = RandomAccess(stream)
         self._chunk_ticks = max(1, last_tick_at(chunk_ns, stream.time_base))
         self._whole, self._held_packets = whole, held_packets
@@ -122,15 +155,22 @@ class PacketReader:
     def _take(self) -> Packet[VideoStream] | None:
         return self._ahead.popleft() if self._ahead else next(self._source, None)
 
-    def _read(self, container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
-        """Every packet that holds data. A damaged place is counted and read past."""
+    def _read(
+        self, container: InputContainer, stream: VideoStream, sound: Sound | None
+    ) -> Iterator[Packet[VideoStream]]:
+        """Every packet that holds data; those of the sound go aside. A damaged place is counted and read past."""
+        beside = audio_stream(container, sound.track) if sound else None
+        streams = [stream, beside] if beside is not None else [stream]
         errors = 0
         while errors < _MAX_READ_ERRORS:
             try:
-                for packet in container.demux(stream):
+                for packet in container.demux(streams):
+                    if sound and packet.stream is beside:
+                        sound.take(cast("Packet[AudioStream]", packet))
+                        continue
                     self.damaged += packet.is_corrupt
                     if packet.size:
-                        yield packet
+                        yield cast("Packet[VideoStream]", packet)
                 return
             except av.EOFError:
                 return
