@@ -19,6 +19,7 @@ from pipeline.records import Boxes, FrameBatch, FrameScores, Labels
 VERSION = 1
 
 _BULK = 1024  # rows
+_MOST_SET_ASIDE = 100_000  # rows: half a day at two a second
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -74,13 +75,14 @@ class _Row(NamedTuple):
     features: npt.NDArray[np.float16] | None
 
 
-def infer(batches: Iterable[FrameBatch], model: Model) -> Inferred:
+def infer(batches: Iterable[FrameBatch], model: Model, expected: int = 0) -> Inferred:
     """Run `model` over all pictures. A batch that does not fit on the device is halved, and stays halved.
 
-    Raises MachineError where not even one picture fits.
+    `expected`: about how many pictures will come; room for their answers is set aside, and used as they come. Raises
+    MachineError where not even one picture fits.
     """
     pts: list[int] = []
-    probs, boxes, features = _Rows(), _Rows(), _Rows()
+    probs, boxes, features = _Rows(expected), _Rows(expected), _Rows(expected)
     for answer in _answers(_fixed(_noting(batches, pts), model.batch), model):
         probs.add(answer.probs)
         boxes.add(answer.boxes)
@@ -95,7 +97,8 @@ class _Rows:
     """Rows of many small arrays in one that grows in place. Kept as they come, thousands of small ones between the
     large ones that come and go would keep the heap from shrinking; joining them would take the same room again."""
 
-    def __init__(self) -> None:
+    def __init__(self, expected: int) -> None:
+        self._expected = min(expected, _MOST_SET_ASIDE)  # a header may promise anything
         self._held: npt.NDArray[Any] | None = None
         self._count = 0
 
@@ -107,7 +110,7 @@ class _Rows:
         if rows is None:
             return
         if self._held is None:
-            self._held = np.empty((0, *rows.shape[1:]), rows.dtype)
+            self._held = np.empty((self._expected, *rows.shape[1:]), rows.dtype)
         end = self._count + len(rows)
         if end > len(self._held):
             self._held.resize((end + _BULK, *rows.shape[1:]), refcheck=False)

@@ -111,7 +111,7 @@ def analyze(video: Video, model: OpenModel, config: Config, watch: Watch = unwat
     sound = Sound(track, loudness.add)
     pictures = decode(video, times_ns, model.height_px, model.width_px, threads=threads, sound=sound)
     with closing(pictures):
-        inferred = infer.infer(_watched(pictures, meter, facts, video, watch), model)
+        inferred = infer.infer(_watched(pictures, meter, facts, video, watch), model, expected=len(times_ns))
         pts_ns = inferred.scores.pts_ns
         if not len(pts_ns):
             raise UnreadableVideo(f"{video.path.name}: no picture could be decoded. Copy it from the source again")
