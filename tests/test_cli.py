@@ -182,6 +182,14 @@ def test_an_output_that_nobody_reads_is_no_failure(done_desk: Desk, times: int) 
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
+def test_a_name_cannot_move_the_cursor_of_a_terminal(desk: Desk) -> None:
+    (desk.games / "a.mp4").rename(desk.games / "\x1b[2J\nb.mp4")
+    desk.run(clips=False)
+    ended = command("status", desk.out)
+    assert "\x1b" not in ended.stdout and "\\x1b[2J\\nb.mp4" in ended.stdout
+    assert len(ended.stdout.splitlines()) == 2
+
+
 def test_a_name_that_is_no_text_can_be_printed(desk: Desk) -> None:
     (desk.games / "a.mp4").rename(desk.games / os.fsdecode(b"\xff.mp4"))
     desk.run(clips=False)

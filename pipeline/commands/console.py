@@ -13,6 +13,7 @@ from rich.console import Console as Terminal
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from pipeline.commands.words import shown
 from pipeline.records import Summary, VideoOutcome
 from pipeline.report import summary_to_json
 from pipeline.timeline import ns_to_seconds, timecode
@@ -66,7 +67,7 @@ class Console:
             self._stage = video, stage
             if self._stage_bar is not None:
                 self._bars.remove_task(self._stage_bar)
-            self._stage_bar = self._bars.add_task(f"{stage} {escape(video.name)}", total=1.0)
+            self._stage_bar = self._bars.add_task(f"{stage} {escape(shown(video.name))}", total=1.0)
             if self._verbose:
                 self._say(f"{stage} {video.name}")
         if self._stage_bar is not None:
@@ -110,7 +111,7 @@ class Console:
         return f"{video_s / wall_s:.1f} video seconds per second ({video_s:.0f} s in {wall_s:.1f} s)"
 
     def _say(self, line: str) -> None:
-        self._terminal.print(line, markup=False)
+        self._terminal.print(shown(line), markup=False)
 
 
 def _peak_kib() -> int:

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.commands.words import shown
+
 if TYPE_CHECKING:
     from pipeline.records import VideoOutcome
 
@@ -35,5 +37,8 @@ def _line(video: VideoOutcome, folder: Path) -> str:
     from pipeline.records import path_from
 
     if video.error is not None:
-        return f"failed  {video.error}"
-    return f"done    {path_from(folder, video.path)}  {video.segments} moments, {video.clips} clips  {video.dir}"
+        return shown(f"failed  {video.error}")
+    return (
+        shown(f"done    {path_from(folder, video.path)}")
+        + f"  {video.segments} moments, {video.clips} clips  {video.dir}"
+    )
