@@ -40,7 +40,7 @@ REPEATABLE: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What every frame of a programme has in common. `kbps` 0 = constant quality `crf`."""
+    """What every frame of a programme has in common. `kbps` 0 = constant quality `crf`; `gop` 0 = the encoder's own."""
 
     width_px: int = 640
     height_px: int = 360
@@ -49,6 +49,7 @@ class Look:
     preset: str = "veryfast"
     crf: int = 23
     kbps: int = 0
+    gop: int = 0
 
     @property
     def frame_bytes(self) -> int:
@@ -56,7 +57,8 @@ class Look:
 
     def encoder(self) -> dict[str, Any]:
         rate = {"b:v": f"{self.kbps}k"} if self.kbps else {"crf": self.crf}
-        return {**ENCODERS[self.codec], "preset": self.preset, **rate, **REPEATABLE}
+        gop = {"g": self.gop} if self.gop else {}
+        return {**ENCODERS[self.codec], "preset": self.preset, **rate, **gop, **REPEATABLE}
 
 
 @dataclass(frozen=True, slots=True)
