@@ -29,9 +29,7 @@ LOOKS = {  # bit rates of broadcasters' and telephones' files
     "1080p H.264": Look(width_px=1920, height_px=1080, codec="h264", preset="medium", kbps=5500),
     "720p HEVC": Look(width_px=1280, height_px=720, codec="hevc", preset="fast", kbps=2000),
     "1080p HEVC": Look(width_px=1920, height_px=1080, codec="hevc", preset="fast", kbps=3500),
-    "1080p H.264, 2 s GOPs": Look(
-        width_px=1920, height_px=1080, preset="medium", kbps=5500, gop=50
-    ),  # as for streaming
+    "1080p H.264 GOP 50": Look(width_px=1920, height_px=1080, preset="medium", kbps=5500, gop=50),  # as for streaming
 }
 
 
@@ -48,9 +46,7 @@ def cases(looks: Mapping[str, Look], rates: Sequence[Fraction], seconds: float, 
     """Composes what is not there yet; the files stay in demo/benchmarks for the next time."""
     videos = clips_in(clips) if clips else tuple(footage().values())
     for name, look in looks.items():
-        folder = (
-            DEMO / "benchmarks" / f"{name.replace(' ', '-').replace(',', '')}-{seconds:g}s{'-own' if clips else ''}"
-        )
+        folder = DEMO / "benchmarks" / f"{name.replace(' ', '-')}-{seconds:g}s{'-own' if clips else ''}"
         if not (folder / FILE).exists():
             print(f"composing {name}", file=sys.stderr)
             compose(Recipe(seconds=seconds, look=look, background_s=(4, 8)), videos, videos, folder)
