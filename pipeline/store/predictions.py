@@ -57,9 +57,20 @@ def save_predictions(folder: Path, predictions: Predictions, key: str) -> None:
         arrays["features"] = predictions.features
 
     def write(file: BinaryIO) -> None:
-        np.savez(file, allow_pickle=False, **arrays)
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, array in arrays.items():
+                _write_array(archive, name, array)
 
     write_atomically(folder / NAME, write, sum(array.nbytes for array in arrays.values()))
+
+
+def _write_array(archive: zipfile.ZipFile, name: str, array: npt.NDArray[Any]) -> None:
+    """As `np.savez` does, but without a copy of the array beside it."""
+    array = np.ascontiguousarray(array)
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+        np.lib.format.write_array_header_1_0(entry, np.lib.format.header_data_from_array_1_0(array))
+        if array.size:
+            entry.write(array.data.cast("B"))
 
 
 def load_predictions(folder: Path) -> Predictions:
