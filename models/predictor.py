@@ -78,7 +78,7 @@ class Predictor:
             with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
                 features, answers = self._network(self._on_device(pixels))
                 box = answers[BOX].float() if BOX in answers else None
-                return Pending(features.vector.float(), probs_of(answers), box)
+                return Pending(features.vector.float(), _probs(answers), box)
         except torch.OutOfMemoryError as error:
             raise DeviceOutOfMemory(f"no room for {len(pixels)} pictures. Use a smaller infer.batch") from error
 
@@ -91,7 +91,7 @@ class Predictor:
         return pinned.to(self._device, non_blocking=True)
 
 
-def probs_of(answers: dict[str, Tensor]) -> Tensor:
+def _probs(answers: dict[str, Tensor]) -> Tensor:
     """Tags (a softmax), then events (a sigmoid each), (B, C) float32, from the heads' logits."""
     parts = []
     if TAGS in answers:

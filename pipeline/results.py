@@ -131,11 +131,12 @@ def write_results(video: Video, folder: Path, making: Making, state: State) -> R
     state = state.without(PUBLISH, PUBLISH_WITHOUT_CLIPS).owning(known)
     save_state(folder, state)
     failures: list[ExportFailed] = []
-    clips, reel = _kept(video, moments, folder, making, standing)
+    reusable = None if making.clips and making.afresh else standing
+    clips, reel = _kept(video, moments, folder, making, reusable)
     cutting = making.clips and (making.afresh or not _all_stands(moments, folder, clips, reel))
     with _unchanging(video) if cutting else nullcontext():  # without need the source is not asked for
         if cutting:
-            clips, reel = _made(video, moments, folder, making, standing, failures)
+            clips, reel = _made(video, moments, folder, making, clips, reel, failures)
         report = _report(video, making, predictions, moments, clips, reel, state.seconds("predict"))
         thumbs = _thumbs(report, predictions, folder, making.config, cutting=cutting)
     html = page.render_report(report, predictions, thumbs, folder, tracks=moments.tracks, config=making.config)
@@ -143,7 +144,7 @@ def write_results(video: Video, folder: Path, making: Making, state: State) -> R
     write_json(folder / REPORT, to_json(report, folder))
     ours = _files(report)
     _remove(folder, known - ours)
-    stage = PUBLISH if _is_complete(report) else PUBLISH_WITHOUT_CLIPS
+    stage = PUBLISH if _is_complete(moments, clips, reel) else PUBLISH_WITHOUT_CLIPS
     key = publish_key(folder, video.path, making.config, making.model)
     save_state(folder, state.owning(ours).done(stage, key, time.monotonic() - began))
     if failures:
@@ -189,9 +190,9 @@ def _files(report: Report) -> set[str]:
     return _exported(report) | set(export.thumb_paths(report.segments))
 
 
-def _is_complete(report: Report) -> bool:
+def _is_complete(moments: Moments, clips: tuple[Clip, ...], reel: Reel | None) -> bool:
     """Every clip stands, and the reel where one is planned."""
-    return len(report.clips) == len(report.segments) and (report.reel is not None or not report.reel_plan)
+    return len(clips) == len(moments.segments) and (reel is not None or not moments.reel_plan)
 
 
 @contextmanager
@@ -211,10 +212,11 @@ def _made(  # noqa: PLR0917  what, where, how, then what stands and what fails
     moments: Moments,
     folder: Path,
     making: Making,
-    standing: Report | None,
+    kept: tuple[Clip, ...],
+    reel: Reel | None,
     failures: list[ExportFailed],
 ) -> tuple[tuple[Clip, ...], Reel | None]:
-    """Clips and reel, made where they do not stand; what could not be made is added to `failures`."""
+    """Clips and reel, made where they are not among those kept; what could not be made is added to `failures`."""
     segments, settings = moments.segments, making.config.export
     done: list[Clip] = []
 
@@ -222,9 +224,7 @@ def _made(  # noqa: PLR0917  what, where, how, then what stands and what fails
         done.append(clip)
         making.on_clip(len(done) / (len(segments) + 1))
 
-    kept = standing.clips if standing and not making.afresh else ()
     clips = export.export_clips(video, segments, folder, settings, frames_at, kept, on_clip, on_failure=failures.append)
-    _, reel = _kept(video, moments, folder, making, None if making.afresh else standing)
     try:
         plan = moments.reel_plan
         reel = reel or export.make_reel(video, segments, plan, folder, settings, frames_at=frames_at)
@@ -253,8 +253,7 @@ def _kept(
 def _all_stands(moments: Moments, folder: Path, clips: tuple[Clip, ...], reel: Reel | None) -> bool:
     """Every clip, the reel and every thumbnail is there already."""
     thumbs = export.thumb_paths(moments.segments)
-    cut = len(clips) == len(moments.segments) and (reel is not None or not moments.reel_plan)
-    return cut and all((folder / path).is_file() for path in thumbs)
+    return _is_complete(moments, clips, reel) and all((folder / path).is_file() for path in thumbs)
 
 
 def _thumbs(report: Report, predictions: Predictions, folder: Path, config: Config, *, cutting: bool) -> dict[int, str]:

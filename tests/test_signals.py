@@ -258,13 +258,17 @@ def on_grid(loudness: Loudness, pts_ns: list[int], end_ns: int) -> Signals:
 MS = 1_000_000
 
 
+def levels_on_grid(times_ns: np.ndarray, levels: np.ndarray, pts_ns: list[int], end_ns: int) -> np.ndarray:
+    found = on_grid(Loudness(times_ns, levels), pts_ns, end_ns).get("loudness_db")
+    assert found is not None
+    return found
+
+
 def test_a_sample_is_as_loud_as_the_mean_from_half_a_period_before_it_to_half_a_period_before_the_next() -> None:
     """100 ms of each level around its time, and nothing measured from 1.75 s on."""
     times_ns = np.arange(0, 1700, 100, dtype=np.int64) * MS
     levels = np.where(times_ns < 700 * MS, -30, -20).astype(np.float32)
-    found = on_grid(Loudness(times_ns, levels), [0, 500 * MS, 1000 * MS, 1500 * MS], end_ns=2000 * MS)
-    loudness_db = found.get("loudness_db")
-    assert loudness_db is not None
+    loudness_db = levels_on_grid(times_ns, levels, [0, 500 * MS, 1000 * MS, 1500 * MS], end_ns=2000 * MS)
     quiet, loud = 4 / 5, 1 / 5  # of 250 to 750 ms: the step is at 650 ms
     heard, silent = 4 / 7.5, 3.5 / 7.5  # of 1250 to 2000 ms: the last moment ends at 1650 ms
     expected = [-30, -30 * quiet - 20 * loud, -20, -20 * heard + SILENCE_DB * silent]
@@ -276,8 +280,7 @@ def test_a_step_of_sound_shows_in_the_first_sample_after_it_as_one_of_the_pictur
     times_ns = np.arange(50, 9000, 100, dtype=np.int64) * MS
     levels = np.where(times_ns < step_ms * MS, -40, -20).astype(np.float32)
     pts_ns = list(range(0, 9000 * MS, period_ms * MS))
-    found = on_grid(Loudness(times_ns, levels), pts_ns, end_ns=9000 * MS).get("loudness_db")
-    assert found is not None
+    found = levels_on_grid(times_ns, levels, pts_ns, end_ns=9000 * MS)
     first = pts_ns[int(np.argmax(found >= -30))]
     late_ms = first // MS - step_ms
     assert -51 <= late_ms <= period_ms + 51  # loudness is told every 100 ms
@@ -286,9 +289,7 @@ def test_a_step_of_sound_shows_in_the_first_sample_after_it_as_one_of_the_pictur
 def test_a_picture_held_for_long_is_as_loud_as_all_that_is_heard_meanwhile() -> None:
     times_ns = np.arange(50, 10_000, 100, dtype=np.int64) * MS
     levels = np.where(times_ns < 6000 * MS, -40, -20).astype(np.float32)
-    found = on_grid(Loudness(times_ns, levels), [0, 500 * MS, 1000 * MS, 9500 * MS], end_ns=10_000 * MS)
-    loudness_db = found.get("loudness_db")
-    assert loudness_db is not None
+    loudness_db = levels_on_grid(times_ns, levels, [0, 500 * MS, 1000 * MS, 9500 * MS], end_ns=10_000 * MS)
     assert -40 < loudness_db[2] < -20
     assert loudness_db[3] == pytest.approx(-20, abs=1e-4)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import resource
 import sys
 import time
@@ -13,9 +12,8 @@ from rich.console import Console as Terminal
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from pipeline.commands.words import shown
+from pipeline.commands.words import shown, summary_text
 from pipeline.records import Summary, VideoOutcome
-from pipeline.report import summary_to_json
 from pipeline.timeline import ns_to_seconds, timecode
 
 _LOOKING = 0.8  # of the time that a video takes, roughly; the rest is cutting
@@ -91,7 +89,7 @@ class Console:
 
     def end(self, summary: Summary, out: Path, *, as_json: bool) -> None:
         if as_json:
-            sys.stdout.write(json.dumps(summary_to_json(summary, out), indent=1, ensure_ascii=False) + "\n")
+            sys.stdout.write(summary_text(summary, out))
         if summary.videos:
             self._say(f"page    {out / 'index.html'}")
         self._say(self._last_line(summary))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.commands.words import shown
+from pipeline.commands.words import shown, summary_text
 
 if TYPE_CHECKING:
     from pipeline.records import VideoOutcome
@@ -20,13 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pipeline.report import summary_to_json
     from pipeline.republish import read_summary
 
     summary = read_summary(args.folder)
     if args.json:
-        text = json.dumps(summary_to_json(summary, args.folder), indent=1, ensure_ascii=False)
-        sys.stdout.write(f"{text}\n")
+        sys.stdout.write(summary_text(summary, args.folder))
     else:
         sys.stdout.write("".join(f"{_line(video, args.folder)}\n" for video in summary.videos))
         sys.stdout.write(f"{summary.done} done, {summary.failed} failed, {summary.ignored} other files ignored\n")
