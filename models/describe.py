@@ -38,7 +38,7 @@ def describe_checkpoint(name: str, info: CheckpointInfo, precision: str) -> Mode
     return ModelSummary(
         name=name if name == DEFAULT else Path(name).stem,
         version=_version(info.version, precision),
-        tags=info.spec.tags,
+        tags=info.spec.served_tags,
         events=info.spec.events,
         height_px=info.spec.height_px,
         width_px=info.spec.width_px,

@@ -25,11 +25,20 @@ _CONSTANTS = 400  # boxes tried as the constant answer
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """A network's answers for N pictures: logits (N, T) and (N, E), boxes xyxy (N, 4); None without that head."""
+    """A network's answers for N pictures: logits (N, T) and (N, E), boxes xyxy (N, K, 4), K one or one for each tag;
+    None without that head."""
 
     tags: npt.NDArray[np.float32] | None
     events: npt.NDArray[np.float32] | None
-    box: npt.NDArray[np.float32] | None
+    boxes: npt.NDArray[np.float32] | None
+
+    @property
+    def box(self) -> npt.NDArray[np.float32] | None:
+        """The box that is shown, (N, 4): the best tag's where each has its own."""
+        if self.boxes is None or self.boxes.shape[1] == 1 or self.tags is None:
+            return None if self.boxes is None else self.boxes[:, 0]
+        best: npt.NDArray[np.float32] = self.boxes[np.arange(len(self.boxes)), self.tags.argmax(axis=1)]
+        return best
 
 
 def answers(network: Network, pixels: npt.NDArray[np.uint8]) -> Answers:

@@ -1,8 +1,15 @@
-"""Small modules on one shared map. Each is trained and stored on its own; any subset answers from one pass."""
+"""Small modules on one backbone pass. Each is trained and stored on its own; any subset answers from that pass.
 
-# B pictures, D channels, h x w cells of the map, F length of the vector, C labels
+What a head reads is decided by where the network is cut (`models.backbone`): at `conv` heads that must know *where*
+read the map, cell by cell, since pooling forgets it (OverFeat, arXiv 1312.6229; VGG, arXiv 1409.1556); at `fc` all of
+them read the vector behind the fully connected layers (DeepPose, arXiv 1312.4659; R-CNN, arXiv 1311.2524).
+"""
+
+# B pictures, D channels, h x w cells of the map, F length of the vector, C labels, K boxes or points
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +18,9 @@ from torch.nn import functional
 from models.backbone import Features, Sizes
 
 _WHERE_CHANNELS = 64  # what a cell may say about where the subject is
-_SMALLEST_SIDE = 0.02
+_DENSE_CHANNELS = 128
+_USUAL_BOX = (0.25, 0.25, 0.5, 0.5)  # x, y, w, h that a localizer starts from
+_RARE = 0.02  # share of cells in which a detector expects an object, before it has learned (arXiv 1708.02002)
 _STILL = 1e-4  # a channel that varies less says nothing
 
 
@@ -22,8 +31,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.standard = Standard(sizes.vector)
         self.linear = nn.Linear(sizes.vector, labels)
-        nn.init.xavier_uniform_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
+        _start_linear(self.linear)
 
     def forward(self, features: Features) -> Tensor:
         logits_BC: Tensor = self.linear(self.standard(features.vector))
@@ -34,28 +42,73 @@ class Classifier(nn.Module):
         self.standard.measure(features.vector)
 
 
-class Localizer(nn.Module):
-    """One box (x, y, w, h) per picture, (B, 4): top-left corner and size as fractions, inside the picture.
+class Regression(nn.Module):
+    """(B, K, values) real numbers that say where something is, from every cell of the map, or from the vector."""
 
-    It reads the map, cell by cell, and not the pooled vector: pooling forgets *where* (OverFeat, arXiv 1312.6229).
-    """
-
-    def __init__(self, sizes: Sizes) -> None:
+    def __init__(self, sizes: Sizes, attach: str, count: int, start: tuple[float, ...]) -> None:
         super().__init__()
-        self.standard = Standard(sizes.channels)
-        self.cell = nn.Conv2d(sizes.channels, _WHERE_CHANNELS, kernel_size=1)
-        self.box = nn.Linear(_WHERE_CHANNELS * sizes.height * sizes.width, 4)
-        nn.init.xavier_uniform_(self.cell.weight)
-        assert self.cell.bias is not None
-        nn.init.zeros_(self.cell.bias)
-        nn.init.xavier_uniform_(self.box.weight, gain=0.1)
-        nn.init.zeros_(self.box.bias)
+        self.on_map, self.shape = attach == "conv", (count, len(start))
+        self.standard = Standard(sizes.channels if self.on_map else sizes.vector)
+        if self.on_map:
+            self.cell: nn.Conv2d | nn.Linear = nn.Conv2d(sizes.channels, _WHERE_CHANNELS, kernel_size=1)
+        else:
+            self.cell = nn.Linear(sizes.vector, _WHERE_CHANNELS)
+        cells = sizes.height * sizes.width if self.on_map else 1
+        self.out = nn.Linear(_WHERE_CHANNELS * cells, count * len(start))
+        _start_linear(self.cell)
+        _start_linear(self.out, gain=0.1)
+        with torch.no_grad():
+            self.out.bias.copy_(torch.tensor(start).repeat(count))
 
     def forward(self, features: Features) -> Tensor:
-        where = self.box(functional.relu(self.cell(self.standard(features.map))).flatten(1))
-        size_B2 = _SMALLEST_SIDE + (1 - _SMALLEST_SIDE) * torch.sigmoid(where[:, 2:])
-        corner_B2 = torch.sigmoid(where[:, :2]) * (1 - size_B2)
-        return torch.cat([corner_B2, size_B2], dim=1)
+        read = features.map if self.on_map else features.vector
+        where = functional.relu(self.cell(self.standard(read))).flatten(1)
+        values: Tensor = self.out(where).unflatten(1, self.shape)
+        return values
+
+    def adapt(self, features: Features) -> None:
+        """Measure the features of the training pictures, channel by channel."""
+        self.standard.measure(features.map if self.on_map else features.vector)
+
+
+class Localizer(Regression):
+    """Boxes (x, y, w, h), (B, K, 4): top-left corner and size as fractions of the picture. K: one for all classes, or
+    one each. They may leave the picture, as a window's box leaves its window; who shows them clips them.
+    """
+
+    def __init__(self, sizes: Sizes, attach: str, boxes: int = 1) -> None:
+        super().__init__(sizes, attach, boxes, _USUAL_BOX)
+
+
+class Points(Regression):
+    """Points of the main subject, (B, K, 3): x, y as fractions of its *box* (DeepPose), and the logit of visible."""
+
+    def __init__(self, sizes: Sizes, attach: str, points: int) -> None:
+        super().__init__(sizes, attach, points, (0.5, 0.5, 0.0))
+
+
+class Detector(nn.Module):
+    """Many objects, one answer a cell, (B, h, w, C + 5): C class logits, the centre-ness logit, and how far the box
+    reaches from the cell's centre to the left, top, right and bottom, as logarithms of fractions of the picture
+    (FCOS, arXiv 1904.01355, on one map).
+    """
+
+    def __init__(self, sizes: Sizes, labels: int) -> None:
+        super().__init__()
+        self.standard = Standard(sizes.channels)
+        self.hidden = nn.Conv2d(sizes.channels, _DENSE_CHANNELS, kernel_size=3, padding=1)
+        self.out = nn.Conv2d(_DENSE_CHANNELS, labels + 5, kernel_size=1)
+        nn.init.kaiming_normal_(self.hidden.weight, nonlinearity="relu")
+        _start_linear(self.out, gain=0.1)
+        assert self.hidden.bias is not None and self.out.bias is not None
+        nn.init.zeros_(self.hidden.bias)
+        with torch.no_grad():
+            self.out.bias[:labels] = math.log(_RARE / (1 - _RARE))
+            self.out.bias[labels + 1 :] = math.log(0.2)
+
+    def forward(self, features: Features) -> Tensor:
+        cells: Tensor = self.out(functional.relu(self.hidden(self.standard(features.map))))
+        return cells.permute(0, 2, 3, 1)
 
     def adapt(self, features: Features) -> None:
         """Measure the maps of the training pictures, channel by channel."""
@@ -83,3 +136,9 @@ class Standard(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         shape = (1, -1, *[1] * (x.dim() - 2))
         return (x - self.mean.view(shape)) / self.spread.view(shape)
+
+
+def _start_linear(layer: nn.Linear | nn.Conv2d, gain: float = 1.0) -> None:
+    nn.init.xavier_uniform_(layer.weight, gain=gain)
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)

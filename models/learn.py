@@ -18,7 +18,7 @@ from models.backbone import Features
 from models.checkpoint import load
 from models.data import Dataset
 from models.evaluate import Answers, answers, answers_from, judged
-from models.losses import LossWeights, Targets, balance
+from models.losses import LossWeights, Targets, event_balance
 from models.network import BOX, EVENTS, TAGS, Network
 from models.precision import BF16, effect_of_bf16
 from models.resolve import ImageNet, resolve
@@ -201,7 +201,7 @@ def _frozen(
 ) -> Progress:
     features, targets = cached(network, sets[0], truths[0], recipe.seed)
     seen = train.features_of(network, sets[1].pixels) if len(sets[1]) else None
-    weights = LossWeights(event_yes=balance(truths[0].targets().events))
+    weights = LossWeights(event_yes=event_balance(truths[0].targets().events))
     for epoch in train.frozen(network, features, targets, recipe.schedule(), weights, recipe.seed, kept=kept):
         yield epoch, lambda: answers_from(network, seen) if seen is not None else Answers(None, None, None)
 
@@ -209,7 +209,7 @@ def _frozen(
 def _whole(
     network: Network, sets: tuple[Dataset, Dataset], truths: tuple[Truth, ...], kept: Sequence[str], recipe: Recipe
 ) -> Progress:
-    weights = LossWeights(event_yes=balance(truths[0].targets().events), label_smoothing=0.05)
+    weights = LossWeights(event_yes=event_balance(truths[0].targets().events), label_smoothing=0.05)
     plan = train.Pictures(sets[0].pixels, truths[0].targets(), Augmentation())
     for epoch in train.whole(network, plan, recipe.schedule(), weights, recipe.seed):
         yield epoch, lambda: answers(network, sets[1].pixels)
@@ -228,7 +228,7 @@ def cached(network: Network, data: Dataset, truth: Truth, seed: int) -> tuple[Fe
         features.append(train.features_of(network, pixels))
         targets.append(known._replace(box=torch.from_numpy(boxes)))
     maps, vectors = zip(*features, strict=True)
-    tag, events, box, _ = zip(*targets, strict=True)
+    tag, events, box, *_ = zip(*targets, strict=True)
     return Features(torch.cat(maps), torch.cat(vectors)), Targets(torch.cat(tag), torch.cat(events), torch.cat(box))
 
 

@@ -18,7 +18,7 @@ from models.distill import Lesson, Views, cross_fitted, distil
 from models.evaluate import Answers, answers, judged
 from models.learn import Learned, Watch, best_epoch
 from models.losses import LossWeights
-from models.network import Network
+from models.network import BOX, Network
 from models.precision import BF16, effect_of_bf16
 from models.spec import CheckpointInfo, Spec
 from models.split import Shares, clusters, dhash, parted
@@ -85,7 +85,7 @@ def _lesson(data: Dataset, views: Views, course: Course, rows: Ints, cluster: In
         views=seen,
         soft_tags=cross_fitted(seen.features, targets.tag, len(course.spec.tags), cluster[rows]),
         schedule=course.schedule,
-        weights=LossWeights(box=5.0, label_smoothing=0.05),
+        weights=LossWeights(parts={BOX: 5.0}, label_smoothing=0.05),
         small_px=round(course.spec.height_px * _SMALLER),
     )
 

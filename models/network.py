@@ -5,10 +5,16 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from models.backbone import Backbone, Features
-from models.heads import Classifier, Localizer
+from models.heads import Classifier, Detector, Localizer, Points
 from models.spec import Spec
 
-TAGS, EVENTS, BOX = "tags", "events", "box"
+TAGS, EVENTS, BOX, POINTS, OBJECTS = "tags", "events", "box", "points", "objects"
+Head = Classifier | Localizer | Points | Detector
+
+
+def attribute(number: int) -> str:
+    """What the head of the attribute of that number is called: names are the user's, and may hold anything."""
+    return f"attribute{number}"
 
 
 class Network(nn.Module):
@@ -18,18 +24,30 @@ class Network(nn.Module):
         super().__init__()
         self.spec = spec
         self.backbone = Backbone(spec)
-        self.heads = nn.ModuleDict()
-        if spec.tags:
-            self.heads[TAGS] = Classifier(self.backbone.sizes, len(spec.tags))
-        if spec.events:
-            self.heads[EVENTS] = Classifier(self.backbone.sizes, len(spec.events))
-        if spec.localizer:
-            self.heads[BOX] = Localizer(self.backbone.sizes)
+        self.heads = nn.ModuleDict(_heads(spec, self.backbone))
 
     def forward(self, pixels_BHWC: Tensor) -> tuple[Features, dict[str, Tensor]]:
         features: Features = self.backbone(pixels_BHWC)
         return features, self.answers(features)
 
     def answers(self, features: Features) -> dict[str, Tensor]:
-        """Every head's output for features that are there already: logits of tags and events, boxes (x, y, w, h)."""
+        """Every head's output for features that are there already; what they mean is said in `models.heads`."""
         return {name: head(features) for name, head in self.heads.items()}
+
+
+def _heads(spec: Spec, backbone: Backbone) -> dict[str, Head]:
+    """The heads that the spec asks for, by name, in a fixed order: random values come from one stream."""
+    sizes, heads = backbone.sizes, dict[str, Head]()
+    if spec.tags:
+        heads[TAGS] = Classifier(sizes, len(spec.tags))
+    if spec.events:
+        heads[EVENTS] = Classifier(sizes, len(spec.events))
+    if spec.localizer:
+        heads[BOX] = Localizer(sizes, spec.attach, len(spec.tags) if spec.box_per_class else 1)
+    for number, (_, labels) in enumerate(spec.attributes):
+        heads[attribute(number)] = Classifier(sizes, len(labels))
+    if spec.points:
+        heads[POINTS] = Points(sizes, spec.attach, len(spec.points))
+    if spec.detector:
+        heads[OBJECTS] = Detector(sizes, len(spec.detector))
+    return heads

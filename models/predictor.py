@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,60 +15,45 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.experimental.optimization import fuse
 
-from models import geometry
+from models import imagenet
 from models.backbone import Features, Normalize, with_classes
 from models.checkpoint import load
-from models.describe import ModelSummary, describe_checkpoint, describe_imagenet
-from models.network import BOX, EVENTS, TAGS, Network
+from models.describe import describe_checkpoint, describe_imagenet
+from models.network import TAGS, Network
+from models.output import Output, output
 from models.resolve import ImageNet, resolve
-from models.spec import CheckpointInfo
+from models.spec import Spec
 from models.weights_file import load_torchvision_weights
 from pipeline.errors import CheckpointError, DeviceOutOfMemory, MachineError
-
-_FLOAT16_MAX = 65504.0
-
-
-class Output(NamedTuple):
-    """What the network says of B pictures.
-
-    probs float32 (B, C): tags (a softmax), then events (a sigmoid each). boxes float32 (B, 4): x0 < x1, y0 < y1,
-    fractions of the displayed picture; None without a localizer. features float16 (B, D).
-    """
-
-    probs: npt.NDArray[np.float32]
-    boxes: npt.NDArray[np.float32] | None
-    features: npt.NDArray[np.float16]
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
     """A batch on its way through the device."""
 
-    features: Tensor
-    probs: Tensor
-    boxes: Tensor | None
+    spec: Spec
+    vector: Tensor
+    answers: dict[str, Tensor]
 
     def result(self) -> Output:
         """Waits for the device. Raises DeviceOutOfMemory."""
         try:
-            probs, features = self.probs.cpu().numpy(), self.features.cpu().numpy()
-            xywh = None if self.boxes is None else self.boxes.cpu().numpy()
+            with torch.inference_mode():
+                answers = {name: answer.cpu() for name, answer in self.answers.items()}
+                return output(self.vector.cpu(), answers, self.spec)
         except torch.OutOfMemoryError as error:
             raise DeviceOutOfMemory("the device ran out of memory. Use a smaller infer.batch") from error
-        boxes = None if xywh is None else geometry.clip(geometry.to_xyxy(xywh)).astype(np.float32)
-        return Output(probs, boxes, features.clip(-_FLOAT16_MAX, _FLOAT16_MAX).astype(np.float16))
 
 
 class Predictor:
     """A network ready to answer, and the facts about it."""
 
-    def __init__(
-        self, network: nn.Module, facts: ModelSummary, *, device: torch.device, batch: int, bf16: bool
-    ) -> None:
+    def __init__(self, network: Network | ImageNetClassifier, *, device: torch.device, batch: int, bf16: bool) -> None:
+        self.spec = spec = network.spec
         self._network = network.eval().to(device).to(memory_format=torch.channels_last)
-        self._device, self._bf16, self._facts = device, bf16, facts
-        self.tags, self.events = facts.tags, facts.events
-        self.height_px, self.width_px, self.batch = facts.height_px, facts.width_px, batch
+        self._device, self._bf16 = device, bf16
+        self.tags, self.events = spec.served_tags, spec.events
+        self.height_px, self.width_px, self.batch = spec.height_px, spec.width_px, batch
 
     def submit(self, pixels: npt.NDArray[np.uint8], /) -> Pending:
         """Start on uint8 (B, height_px, width_px, 3). Raises DeviceOutOfMemory, here or from the result."""
@@ -77,8 +61,7 @@ class Predictor:
         try:
             with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
                 features, answers = self._network(self._on_device(pixels))
-                box = answers[BOX].float() if BOX in answers else None
-                return Pending(features.vector.float(), _probs(answers), box)
+                return Pending(self.spec, features.vector, answers)
         except torch.OutOfMemoryError as error:
             raise DeviceOutOfMemory(f"no room for {len(pixels)} pictures. Use a smaller infer.batch") from error
 
@@ -89,16 +72,6 @@ class Predictor:
         pinned = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=True)
         pinned.copy_(torch.from_numpy(pixels))
         return pinned.to(self._device, non_blocking=True)
-
-
-def _probs(answers: dict[str, Tensor]) -> Tensor:
-    """Tags (a softmax), then events (a sigmoid each), (B, C) float32, from the heads' logits."""
-    parts = []
-    if TAGS in answers:
-        parts.append(answers[TAGS].float().softmax(dim=1))
-    if EVENTS in answers:
-        parts.append(answers[EVENTS].float().sigmoid())
-    return torch.cat(parts, dim=1)
 
 
 def open_predictor(
@@ -113,20 +86,20 @@ def open_predictor(
     chosen = _device(device)
     _exact_on_gpus()
     if isinstance(where, ImageNet):
-        facts = describe_imagenet(where, precision)
-        network: nn.Module = ImageNetClassifier(where)
+        describe_imagenet(where, precision)
+        network: Network | ImageNetClassifier = ImageNetClassifier(where)
     else:
         trained, info = load(where.path)
-        facts, network = describe_checkpoint(name, info, precision), _served(trained)
-    if not (facts.tags or facts.events):
+        describe_checkpoint(name, info, precision)
+        network = _served(trained)
+    if not network.spec.columns:
         raise CheckpointError(f"{name}: this checkpoint has no labels. Train it with: matchcut train")
-    return Predictor(network, facts, device=chosen, batch=batch, bf16=precision == "bf16")
+    return Predictor(network, device=chosen, batch=batch, bf16=precision == "bf16")
 
 
 def served_on_cpu(network: Network, *, bf16: bool) -> Predictor:
     """A copy of `network` as a run would have it, in batches of 8."""
-    facts = describe_checkpoint("", CheckpointInfo(spec=network.spec, version=""), "fp32")
-    return Predictor(_served(copy.deepcopy(network)), facts, device=torch.device("cpu"), batch=8, bf16=bf16)
+    return Predictor(_served(copy.deepcopy(network)), device=torch.device("cpu"), batch=8, bf16=bf16)
 
 
 def _served(network: Network) -> Network:
@@ -140,8 +113,9 @@ class ImageNetClassifier(nn.Module):
 
     def __init__(self, where: ImageNet) -> None:
         super().__init__()
-        facts = describe_imagenet(where, "fp32")
-        whole = with_classes(where.backbone, facts.height_px, facts.width_px)
+        side = imagenet.SIDE_PX
+        self.spec = Spec(backbone=where.backbone, height_px=side, width_px=side, tags=imagenet.labels())
+        whole = with_classes(where.backbone, side, side)
         load_torchvision_weights(whole, where)
         self.normalize, self.trunk = Normalize(), _fused(whole)
 

@@ -47,7 +47,10 @@ _ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2, "F64": 8, "I64": 8, "I32": 4, "U8"
 class Spec:
     """A network: a backbone cut at `attach`, and the heads on it.
 
-    `tags` are the classes of one softmax (none of them: no such head), `events` have a sigmoid each.
+    `tags` are the classes of one softmax (none of them: no such head), `events` have a sigmoid each. `localizer`: the
+    main subject's box, with `box_per_class` one for each tag. `attributes` are further sets of classes, each with its
+    name; `points` are named places on the main subject; `detector` are the classes of objects of which there may be
+    many.
     """
 
     backbone: str
@@ -57,6 +60,10 @@ class Spec:
     tags: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
     localizer: bool = False
+    box_per_class: bool = False
+    attributes: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    points: tuple[str, ...] = ()
+    detector: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _require(
@@ -68,10 +75,28 @@ class Spec:
                 isinstance(side, int) and 32 <= side <= MAX_SIDE_PX,
                 f"input side {side!r}: 32 to {MAX_SIDE_PX} pixels are possible",
             )
-        names = (*self.tags, *self.events)
-        _require(all(isinstance(name, str) and name for name in names), "a label has no name")
-        _require(len(set(names)) == len(names), "the same label twice; a label is either a tag or an event")
-        _require(len(names) <= MAX_LABELS, f"{len(names)} labels; at most {MAX_LABELS} are possible")
+        _require(not self.box_per_class or (self.localizer and bool(self.tags)), "a box for each class needs classes")
+        self._check_labels()
+
+    def _check_labels(self) -> None:
+        sets = tuple(labels for _, labels in self.attributes)
+        for names in (self.columns, *sets, self.points, self.detector, tuple(name for name, _ in self.attributes)):
+            _require(all(isinstance(name, str) and name for name in names), "a label has no name")
+            _require(len(set(names)) == len(names), "the same label twice; a label is either a tag or an event")
+            _require(len(names) <= MAX_LABELS, f"{len(names)} labels; at most {MAX_LABELS} are possible")
+
+    @property
+    def served_tags(self) -> tuple[str, ...]:
+        """All that a picture may be about, in the order of the scores: tags, `attribute: value`, and the detector's
+        classes that are no label otherwise."""
+        attributes = tuple(f"{name}: {label}" for name, labels in self.attributes for label in labels)
+        known = {*self.tags, *self.events}
+        return (*self.tags, *attributes, *(name for name in self.detector if name not in known))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the scores of a picture: all tags, then the events."""
+        return (*self.served_tags, *self.events)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,15 +146,21 @@ def read_info(path: Path) -> CheckpointInfo:
 def _info(content: dict[str, Any], version: str) -> CheckpointInfo:
     if content["format"] != FORMAT:
         raise CheckpointError(f"its format is {content['format']!r}, and {FORMAT!r} is read here. Train it again")
-    spec = content["spec"] | {kind: tuple(content["spec"][kind]) for kind in ("tags", "events")}
     return CheckpointInfo(
-        spec=Spec(**spec),
+        spec=_spec(content["spec"]),
         version=version,
         calibrated=bool(content["calibrated"]),
         training=content["training"],
         metrics=content["metrics"],
         split={name: tuple(digests) for name, digests in content["split"].items()},
     )
+
+
+def _spec(content: dict[str, Any]) -> Spec:
+    """Lists of JSON as the tuples they were."""
+    lists = {kind: tuple(content.get(kind, ())) for kind in ("tags", "events", "points", "detector")}
+    attributes = tuple((name, tuple(labels)) for name, labels in content.get("attributes", ()))
+    return Spec(**(content | lists | {"attributes": attributes}))
 
 
 def read_header(path: Path) -> dict[str, Any]:

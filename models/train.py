@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from models.augment import Augmentation, augmented
 from models.backbone import Features
-from models.heads import Classifier, Localizer
+from models.heads import Classifier, Detector, Regression
 from models.losses import LossWeights, Targets, joint_loss
 from models.network import Network
 
@@ -106,10 +106,10 @@ def frozen(  # noqa: PLR0917  the order is that of every function here
     """
     heads = {name: head for name, head in network.heads.items() if name not in kept}
     for head in heads.values():
-        assert isinstance(head, Classifier | Localizer)
+        assert isinstance(head, Classifier | Regression | Detector)
         head.adapt(features)
 
-    maps = features.map if any(isinstance(head, Localizer) for head in heads.values()) else features.map[:, :0]
+    maps = features.map if any(not isinstance(head, Classifier) for head in heads.values()) else features.map[:, :0]
 
     def loss_of(index: Ints) -> dict[str, Tensor]:
         rows = torch.from_numpy(index)

@@ -23,20 +23,44 @@ _MOST_SET_ASIDE = 100_000  # rows: half a day at two a second
 Pixels = npt.NDArray[np.uint8]
 
 
+class FoundBoxes(Protocol):
+    """Boxes in a batch, ordered by picture: any number in each."""
+
+    @property
+    def picture(self) -> npt.NDArray[np.int64]:
+        """(M,) from 0."""
+
+    @property
+    def xyxy(self) -> npt.NDArray[np.float32]:
+        """(M, 4) x0 < x1, y0 < y1, fractions of the picture."""
+
+    @property
+    def score(self) -> npt.NDArray[np.float32]:
+        """(M,)"""
+
+    @property
+    def label(self) -> npt.NDArray[np.int64]:
+        """(M,) column of the scores."""
+
+
 class Output(Protocol):
     """What a model says of B pictures."""
 
     @property
     def probs(self) -> npt.NDArray[np.float32]:
-        """(B, C): tags (a softmax), then events (a sigmoid each)."""
+        """(B, C): what a picture is about, then events (a sigmoid each)."""
 
     @property
-    def boxes(self) -> npt.NDArray[np.float32] | None:
-        """(B, 4) x0, y0, x1, y1 of the main subject as fractions of the picture; None without a localizer."""
+    def boxes(self) -> FoundBoxes | None:
+        """None without a head that finds any."""
 
     @property
     def features(self) -> npt.NDArray[np.float16] | None:
         """(B, D) pooled backbone features."""
+
+    @property
+    def points(self) -> npt.NDArray[np.float32] | None:
+        """(B, K, 3) x, y as fractions of the picture, and the probability of being visible; None without that head."""
 
 
 class Pending(Protocol):
@@ -60,19 +84,29 @@ class Model(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Inferred:
-    """The network's answers on the sample grid; `features` float16 (N, D) where the model gives them."""
+    """The network's answers on the sample grid; `features` float16 (N, D) and `points` float32 (N, K, 3) where the
+    model gives them."""
 
     scores: FrameScores
     boxes: Boxes
     features: npt.NDArray[np.float16] | None
+    points: npt.NDArray[np.float32] | None = None
+
+
+class _Found(NamedTuple):
+    picture: npt.NDArray[np.int64]
+    xyxy: npt.NDArray[np.float32]
+    score: npt.NDArray[np.float32]
+    label: npt.NDArray[np.int64]
 
 
 class _Row(NamedTuple):
     """The answers for the pictures of one batch, padding cut off."""
 
     probs: npt.NDArray[np.float32]
-    boxes: npt.NDArray[np.float32] | None
+    boxes: _Found | None
     features: npt.NDArray[np.float16] | None
+    points: npt.NDArray[np.float32] | None
 
 
 def infer(batches: Iterable[FrameBatch], model: Model, expected: int = 0) -> Inferred:
@@ -82,15 +116,23 @@ def infer(batches: Iterable[FrameBatch], model: Model, expected: int = 0) -> Inf
     MachineError where not even one picture fits.
     """
     pts: list[int] = []
-    probs, boxes, features = _Rows(expected), _Rows(expected), _Rows(expected)
+    done = 0
+    probs, features, points = _Rows(expected), _Rows(expected), _Rows(expected)
+    boxes = _BoxRows(expected)
     for answer in _answers(_fixed(_noting(batches, pts), model.batch), model):
         probs.add(answer.probs)
-        boxes.add(answer.boxes)
         features.add(answer.features)
+        points.add(answer.points)
+        boxes.add(answer.boxes, done)
+        done += len(answer.probs)
     labels = Labels(model.tags, model.events)
     scores = FrameScores(np.array(pts, np.int64), probs.array((0, len(labels.names)), np.float32), labels)
-    corners = boxes.array((0, 4), np.float32)
-    return Inferred(scores, _boxes(corners, scores), features.array((0, 0), np.float16) if features else None)
+    return Inferred(
+        scores,
+        boxes.boxes(),
+        features.array((0, 0), np.float16) if features else None,
+        points.array((0, 0, 3), np.float32) if points else None,
+    )
 
 
 class _Rows:
@@ -123,6 +165,30 @@ class _Rows:
             return np.empty(shape, kind)
         self._held.resize((self._count, *self._held.shape[1:]), refcheck=False)
         return self._held
+
+
+class _BoxRows:
+    """The boxes of many batches; pictures are counted through."""
+
+    def __init__(self, expected: int) -> None:
+        self._frame, self._xyxy, self._score, self._label = (_Rows(expected) for _ in range(4))
+
+    def add(self, boxes: _Found | None, first: int) -> None:
+        """Those of a batch whose first picture is number `first` of all."""
+        if boxes is not None and len(boxes.picture):
+            self._frame.add(boxes.picture + first)
+            self._xyxy.add(boxes.xyxy)
+            self._score.add(boxes.score)
+            self._label.add(boxes.label)
+
+    def boxes(self) -> Boxes:
+        """All of them. Ends the growing."""
+        return Boxes(
+            self._frame.array((0,), np.int64),
+            self._xyxy.array((0, 4), np.float32),
+            self._score.array((0,), np.float32),
+            self._label.array((0,), np.int64),
+        )
 
 
 def _noting(batches: Iterable[FrameBatch], pts: list[int]) -> Iterator[Pixels]:
@@ -205,27 +271,38 @@ def _padded(part: Pixels, size: int) -> Pixels:
     return np.concatenate([part, np.zeros((missing, *part.shape[1:]), np.uint8)]) if missing else part
 
 
-def _cut(output: Output, real: int) -> _Row:
-    boxes, features = output.boxes, output.features
+def _cut(output: Output | _Row, real: int) -> _Row:
+    features, points = output.features, output.points
     return _Row(
         output.probs[:real],
-        None if boxes is None else boxes[:real],
+        None if output.boxes is None else _of_first(output.boxes, real),
         None if features is None else features[:real],
+        None if points is None else points[:real],
     )
+
+
+def _of_first(boxes: FoundBoxes, real: int) -> _Found:
+    """The boxes of the first pictures: they are in order."""
+    end = int(boxes.picture.searchsorted(real))
+    return _Found(boxes.picture[:end], boxes.xyxy[:end], boxes.score[:end], boxes.label[:end])
 
 
 def _joined(parts: list[_Row]) -> _Row:
-    boxes = [part.boxes for part in parts if part.boxes is not None]
     features = [part.features for part in parts if part.features is not None]
+    points = [part.points for part in parts if part.points is not None]
     return _Row(
         np.concatenate([part.probs for part in parts]),
-        np.concatenate(boxes) if boxes else None,
+        _joined_boxes(parts),
         np.concatenate(features) if features else None,
+        np.concatenate(points) if points else None,
     )
 
 
-def _boxes(corners: npt.NDArray[np.float32], scores: FrameScores) -> Boxes:
-    """The main subject's box per picture, (N, 4) or none at all, labelled with the picture's best label."""
-    count = len(corners)
-    label = scores.probs[:count].argmax(axis=1).astype(np.int64)
-    return Boxes(np.arange(count, dtype=np.int64), corners, scores.probs[:count].max(axis=1), label)
+def _joined_boxes(parts: list[_Row]) -> _Found | None:
+    first = np.cumsum([0, *(len(part.probs) for part in parts)])
+    found = [
+        part.boxes._replace(picture=part.boxes.picture + start)
+        for part, start in zip(parts, first[:-1], strict=True)
+        if part.boxes is not None
+    ]
+    return _Found(*(np.concatenate(fields) for fields in zip(*found, strict=True))) if found else None

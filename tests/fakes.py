@@ -14,12 +14,23 @@ Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
+class FakeBoxes:
+    """What `infer.FoundBoxes` asks for, (M, ...) each."""
+
+    picture: npt.NDArray[np.int64]
+    xyxy: npt.NDArray[np.float32]
+    score: npt.NDArray[np.float32]
+    label: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class FakeOutput:
     """What `infer.Output` asks for, (B, ...) each."""
 
     probs: npt.NDArray[np.float32]
-    boxes: npt.NDArray[np.float32] | None
+    boxes: FakeBoxes | None
     features: npt.NDArray[np.float16] | None
+    points: npt.NDArray[np.float32] | None
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,7 @@ class FakePending:
 
 @dataclass
 class FakeModel:
-    """Tags `bright` and `none`; the event `flash`, sure where the picture is white; a box; features of every pixel.
+    """Tags `bright` and `none`; the event `flash`, sure where the picture is white; boxes; features of every pixel.
 
     `room`: the most pictures that its device holds. A larger batch is refused when it is submitted, or, with
     `refuses_late`, when the result is asked for. What happened stands in `shapes`, `log` and `passed`.
@@ -54,6 +65,8 @@ class FakeModel:
     room: int = 1 << 30
     refuses_late: bool = False
     localizes: bool = True
+    crowded: bool = False  # every other picture has two boxes
+    points: bool = False
     shapes: list[tuple[int, ...]] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     passed: list[Pixels] = field(default_factory=list)  # every picture that went through, padding included
@@ -77,7 +90,12 @@ def answer(pixels: Pixels, model: FakeModel) -> FakeOutput:
     columns = [luma, 1 - luma, flash][: len(model.tags) + len(model.events)]
     weights = np.arange(1, 1 + pixels[0].size, dtype=np.int64) % 251
     digest = (pixels.reshape(count, -1).astype(np.int64) @ weights) % 1009
+    probs = np.stack(columns, axis=1).astype(np.float32)
     corner = 0.1 + 0.3 * luma
-    boxes = np.stack([corner, corner, corner + 0.4, corner + 0.5], axis=1).astype(np.float32)
+    xyxy = np.stack([corner, corner, corner + 0.4, corner + 0.5], axis=1).astype(np.float32)
+    every = np.repeat(np.arange(count), 1 + digest % 2 * model.crowded)
+    boxes = FakeBoxes(every, xyxy[every], probs.max(axis=1)[every], probs.argmax(axis=1)[every])
     features = np.stack([digest, luma], axis=1).astype(np.float16)
-    return FakeOutput(np.stack(columns, axis=1).astype(np.float32), boxes if model.localizes else None, features)
+    points = xyxy.reshape(count, 2, 2)[:, :1].repeat(2, axis=1)
+    points = np.concatenate([points, np.ones((count, 2, 1), np.float32)], axis=2) if model.points else None
+    return FakeOutput(probs, boxes if model.localizes else None, features, points)

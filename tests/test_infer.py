@@ -31,7 +31,7 @@ def parted(*sizes: int) -> list[FrameBatch]:
 def bits(inferred: Inferred) -> list[tuple[str, tuple[int, ...], bytes]]:
     boxes, features = inferred.boxes, inferred.features
     arrays: list[npt.NDArray[np.generic] | None] = [inferred.scores.pts_ns, inferred.scores.probs, features]
-    arrays += [boxes.frame, boxes.xyxy, boxes.score, boxes.label]
+    arrays += [boxes.frame, boxes.xyxy, boxes.score, boxes.label, inferred.points]
     return [(array.dtype.str, array.shape, array.tobytes()) for array in arrays if array is not None]
 
 
@@ -44,7 +44,7 @@ PARTS = st.lists(st.integers(0, 9), max_size=8).filter(lambda sizes: sum(sizes) 
 
 @given(sizes=PARTS, batch=st.integers(1, 9))
 def test_the_answer_is_that_for_each_picture_alone(sizes: list[int], batch: int) -> None:
-    model, count = FakeModel(batch=batch), sum(sizes)
+    model, count = FakeModel(batch=batch, crowded=True, points=True), sum(sizes)
     inferred = infer(parted(*sizes), model)
     expected = answer(PIXELS[:count], model) if count else None
     assert inferred.scores.pts_ns.tolist() == PTS_NS[:count].tolist()
@@ -52,14 +52,16 @@ def test_the_answer_is_that_for_each_picture_alone(sizes: list[int], batch: int)
     assert inferred.scores.probs.shape == (count, 3)
     if expected is not None and expected.boxes is not None and expected.features is not None:
         np.testing.assert_array_equal(inferred.scores.probs, expected.probs)
-        np.testing.assert_array_equal(inferred.boxes.xyxy, expected.boxes)
+        np.testing.assert_array_equal(inferred.boxes.frame, expected.boxes.picture)
+        np.testing.assert_array_equal(inferred.boxes.xyxy, expected.boxes.xyxy)
+        np.testing.assert_array_equal(inferred.points, expected.points)
         np.testing.assert_array_equal(inferred.features, expected.features)
 
 
 @given(one=PARTS, batch=st.integers(1, 9))
 def test_no_bit_depends_on_how_the_pictures_arrive(one: list[int], batch: int) -> None:
-    whole = infer(parted(sum(one)), FakeModel(batch=batch))
-    assert bits(infer(parted(*one), FakeModel(batch=batch))) == bits(whole)
+    whole = infer(parted(sum(one)), FakeModel(batch=batch, crowded=True, points=True))
+    assert bits(infer(parted(*one), FakeModel(batch=batch, crowded=True, points=True))) == bits(whole)
 
 
 @given(sizes=PARTS, batch=st.integers(1, 9))
@@ -85,8 +87,9 @@ def test_without_pictures_the_network_is_not_asked() -> None:
 def test_a_device_that_is_too_small_gives_the_same_answer_in_smaller_parts(
     refuses_late: bool, sizes: list[int], batch: int, room: int
 ) -> None:
-    small = FakeModel(batch=batch, room=room, refuses_late=refuses_late)
-    assert bits(infer(parted(*sizes), small)) == bits(infer(parted(*sizes), FakeModel(batch=batch)))
+    small = FakeModel(batch=batch, room=room, refuses_late=refuses_late, crowded=True, points=True)
+    large = FakeModel(batch=batch, crowded=True, points=True)
+    assert bits(infer(parted(*sizes), small)) == bits(infer(parted(*sizes), large))
     real = set(in_order(PIXELS[: sum(sizes)]))
     through = [picture for picture in in_order(np.array(small.passed)) if picture in real]
     assert through == in_order(PIXELS[: sum(sizes)])  # each once, though some were refused before

@@ -7,27 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.backbone import Backbone, Normalize
-from models.describe import ModelSummary
-from models.losses import LossWeights, Targets, balance, box_loss, event_loss, joint_loss, tag_loss
+from models.losses import LossWeights, Targets, box_loss, event_balance, event_loss, joint_loss, tag_loss
 from models.network import BOX, EVENTS, TAGS
 from models.predictor import Predictor
 from models.spec import Spec
 from tests import networks
 
-FACTS = ModelSummary(
-    name="tiny",
-    version="0",
-    tags=networks.TINY.tags,
-    events=networks.TINY.events,
-    height_px=networks.SIDE_PX,
-    width_px=networks.SIDE_PX,
-    calibrated=False,
-)
-
-
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
-    return Predictor(networks.network(), FACTS, device=torch.device("cpu"), batch=4, bf16=False)
+    return Predictor(networks.network(), device=torch.device("cpu"), batch=4, bf16=False)
 
 
 def test_one_backbone_pass_answers_for_every_head() -> None:
@@ -39,7 +27,7 @@ def test_one_backbone_pass_answers_for_every_head() -> None:
     assert {name: tuple(answer.shape) for name, answer in answers.items()} == {
         TAGS: (3, 2),
         EVENTS: (3, 1),
-        BOX: (3, 4),
+        BOX: (3, 1, 4),
     }
 
 
@@ -78,7 +66,7 @@ def test_the_answer_is_the_same_bits_whatever_stands_beside_a_picture(predictor:
     here, there = predictor.submit(batch).result(), predictor.submit(others).result()
     assert here.boxes is not None and there.boxes is not None
     assert np.array_equal(here.probs[2], there.probs[2])
-    assert np.array_equal(here.boxes[2], there.boxes[2])
+    assert np.array_equal(here.boxes.xyxy[2], there.boxes.xyxy[2])
     assert np.array_equal(here.features[2], there.features[2])
 
 
@@ -101,8 +89,8 @@ def test_tags_are_a_softmax_and_each_event_is_its_own(predictor: Predictor) -> N
 def test_boxes_are_boxes(predictor: Predictor) -> None:
     boxes = predictor.submit(networks.pictures(4)).result().boxes
     assert boxes is not None
-    assert ((boxes >= 0) & (boxes <= 1)).all()
-    assert (boxes[:, :2] < boxes[:, 2:]).all()
+    assert ((boxes.xyxy >= 0) & (boxes.xyxy <= 1)).all()
+    assert (boxes.xyxy[:, :2] < boxes.xyxy[:, 2:]).all()
 
 
 def test_fused_weights_answer_as_the_trained_ones(predictor: Predictor) -> None:
@@ -125,7 +113,7 @@ NAN = float("nan")
 
 def test_what_is_unknown_teaches_nothing() -> None:
     rng = torch.Generator().manual_seed(0)
-    answers = {TAGS: torch.randn(3, 2, generator=rng), EVENTS: torch.randn(3, 1, generator=rng), BOX: torch.rand(3, 4)}
+    answers = {TAGS: torch.randn(3, 2, generator=rng), EVENTS: torch.randn(3, 1, generator=rng), BOX: torch.rand(3, 1, 4)}
     answers = {name: answer.requires_grad_() for name, answer in answers.items()}
     parts = joint_loss(answers, _targets([1, -1, 0], [NAN, 1.0, 0.0], [0.5, 0.25, NAN]), LossWeights())
     torch.stack(list(parts.values())).sum().backward()
@@ -133,11 +121,11 @@ def test_what_is_unknown_teaches_nothing() -> None:
         gradient = answers[name].grad
         assert gradient is not None
         assert gradient[unknown].abs().sum() == 0
-        assert (gradient.abs().sum(dim=1) > 0).sum() == 2
+        assert (gradient.abs().flatten(1).sum(dim=1) > 0).sum() == 2
 
 
 def test_a_minibatch_of_unknowns_has_no_loss_and_no_nan() -> None:
-    answers = {TAGS: torch.zeros(2, 2), EVENTS: torch.zeros(2, 1), BOX: torch.zeros(2, 4)}
+    answers = {TAGS: torch.zeros(2, 2), EVENTS: torch.zeros(2, 1), BOX: torch.zeros(2, 1, 4)}
     parts = joint_loss(answers, _targets([-1, -1], [NAN, NAN], [NAN, NAN]), LossWeights())
     assert [float(part) for part in parts.values()] == [0, 0, 0]
 
@@ -158,8 +146,8 @@ def test_masked_losses_are_those_of_the_known_pictures_alone(known: list[bool], 
 
 def test_a_rare_event_weighs_as_much_as_its_many_negatives() -> None:
     truth = torch.tensor([[1.0], [0.0], [0.0], [0.0], [NAN]])
-    assert balance(truth) == (3.0,)
+    assert event_balance(truth) == (3.0,)
     logits = torch.zeros(5, 1, requires_grad=True)
-    event_loss(logits, truth, balance(truth)).backward()
+    event_loss(logits, truth, event_balance(truth)).backward()
     assert logits.grad is not None
     assert float(logits.grad.sum()) == pytest.approx(0, abs=1e-6)

@@ -1,0 +1,108 @@
+"""What the heads' raw answers say, as numpy arrays: probabilities by label, boxes in the picture, points, features."""
+
+# B pictures, C columns of scores, M boxes, K points, D channels
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from models import geometry
+from models.detect import objects_in
+from models.network import BOX, EVENTS, OBJECTS, POINTS, TAGS, attribute
+from models.spec import Spec
+
+MIN_OBJECT_SCORE = 0.2
+_FLOAT16_MAX = 65504.0
+Floats = npt.NDArray[np.float32]
+
+
+class FoundBoxes(NamedTuple):
+    """M boxes of a batch, ordered by picture: `picture` int64 (M,), `xyxy` float32 (M, 4) with x0 < x1 and y0 < y1 as
+    fractions of the displayed picture, `score` float32 (M,), `label` int64 (M,) column of the scores."""
+
+    picture: npt.NDArray[np.int64]
+    xyxy: Floats
+    score: Floats
+    label: npt.NDArray[np.int64]
+
+
+class Output(NamedTuple):
+    """What the network says of B pictures.
+
+    probs float32 (B, C), columns as `Spec.columns`: tags and each attribute a softmax, events a sigmoid each. boxes:
+    the main subject's, one a picture, and the detector's; None without either. features float16 (B, D). points float32
+    (B, K, 3): x, y as fractions of the picture, and the probability of being visible; None without that head.
+    """
+
+    probs: Floats
+    boxes: FoundBoxes | None
+    features: npt.NDArray[np.float16]
+    points: Floats | None = None
+
+
+def output(vector_BD: Tensor, answers: Mapping[str, Tensor], spec: Spec) -> Output:
+    """Everything that the answers of all heads say. Tensors of any floating kind, on the CPU."""
+    answers = {name: answer.float() for name, answer in answers.items()}
+    probs = _probs(answers, spec)
+    subject = _subject_boxes(answers, spec)
+    features = vector_BD.float().numpy().clip(-_FLOAT16_MAX, _FLOAT16_MAX).astype(np.float16)
+    points = _points(answers[POINTS], subject) if POINTS in answers else None
+    return Output(probs, _boxes(answers, subject, probs, spec), features, points)
+
+
+def _probs(answers: Mapping[str, Tensor], spec: Spec) -> Floats:
+    parts = [answers[TAGS].softmax(dim=1)] if TAGS in answers else []
+    parts += [answers[attribute(number)].softmax(dim=1) for number in range(len(spec.attributes))]
+    if OBJECTS in answers:
+        parts.append(_presence(answers[OBJECTS], spec))
+    if EVENTS in answers:
+        parts.append(answers[EVENTS].sigmoid())
+    return torch.cat(parts, dim=1).numpy()
+
+
+def _presence(cells_BhwA: Tensor, spec: Spec) -> Tensor:
+    """The best score of each class that only the detector knows, (B, ...)."""
+    mine = [k for k, name in enumerate(spec.detector) if name not in {*spec.tags, *spec.events}]
+    classes, centred = cells_BhwA[..., mine], cells_BhwA[..., len(spec.detector), None]
+    return (classes.sigmoid() * centred.sigmoid()).sqrt().flatten(1, 2).amax(dim=1)
+
+
+def _subject_boxes(answers: Mapping[str, Tensor], spec: Spec) -> Floats | None:
+    """The main subject's box xyxy (B, 4), clipped: of a localizer with a box for each class, the best tag's."""
+    if BOX not in answers:
+        return None
+    boxes_BK4 = answers[BOX]
+    best = answers[TAGS].argmax(dim=1) if spec.box_per_class else torch.zeros(len(boxes_BK4), dtype=torch.int64)
+    xywh = boxes_BK4[torch.arange(len(best)), best].numpy()
+    return geometry.clip(geometry.to_xyxy(xywh)).astype(np.float32)
+
+
+def _points(answer_BK3: Tensor, subject: Floats | None) -> Floats:
+    """From units of the main subject's box (without a localizer: of the picture) to those of the picture."""
+    values = answer_BK3.numpy()
+    xyxy = np.array([[0, 0, 1, 1]], np.float32) if subject is None else subject
+    xywh = geometry.to_xywh(xyxy)[:, None]
+    place = xywh[..., :2] + values[..., :2] * xywh[..., 2:]
+    return np.concatenate([place, answer_BK3[..., 2:].sigmoid().numpy()], axis=-1).astype(np.float32)
+
+
+def _boxes(answers: Mapping[str, Tensor], subject: Floats | None, probs: Floats, spec: Spec) -> FoundBoxes | None:
+    found = []
+    if subject is not None:
+        column = probs.argmax(axis=1).astype(np.int64)
+        found.append(FoundBoxes(np.arange(len(subject)), subject, probs.max(axis=1), column))
+    if OBJECTS in answers:
+        picture, xyxy, score, label = (part.numpy() for part in objects_in(answers[OBJECTS], MIN_OBJECT_SCORE))
+        columns = np.array([spec.columns.index(name) for name in spec.detector], np.int64)
+        found.append(FoundBoxes(picture, geometry.clip(xyxy).astype(np.float32), score, columns[label]))
+    if not found:
+        return None
+    picture, xyxy, score, label = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    order = np.argsort(picture, kind="stable")
+    return FoundBoxes(picture[order], xyxy[order], score[order], label[order])
