@@ -24,7 +24,10 @@ PACKAGES = ("pipeline", "models", "flows")
 LAYERS = (
     ("cli commands", "beside"),  # compositions: with flows, the only code that knows pipeline and models
     ("run results republish pending", "beside"),  # the line, and what is done around it
-    ("probe decode sample signals infer excite aggregate tags select export page report store inputs", ""),  # stages
+    (
+        "probe decode sample signals infer excite aggregate tags select export page report store inputs judge",
+        "",
+    ),  # stages
     # what flows; how files are opened and how they appear; what a series means over time
     ("records config media names steps whole_files children", "beside"),
     ("timeline errors", ""),  # of the standard library only
@@ -133,7 +136,9 @@ def test_a_unit_imports_only_what_stands_below_it() -> None:
 def test_a_package_is_used_by_its_public_name() -> None:
     """`pipeline.store`, not `pipeline.store.lock`: what a folder does not export is its own business."""
     inner = [
-        found for found in all_imports(*PACKAGES) if re.match(r"pipeline\.(store|decode|export|page)\.", found.name)
+        found
+        for found in all_imports(*PACKAGES)
+        if re.match(r"pipeline\.(store|decode|export|page|judge)\.", found.name)
     ]
     assert inner == [found for found in inner if found.path.startswith(f"pipeline/{unit(found.name)}/")]
 
