@@ -1,5 +1,6 @@
 """Figures of moments, highlights and cuts, each by its official definition, with chance beside it. Reads no video."""
 
 from pipeline.judge.moments import Moment, judge_moments
+from pipeline.judge.qvhighlights import BRIEF, judge_qvhighlights
 
-__all__ = ["Moment", "judge_moments"]
+__all__ = ["BRIEF", "Moment", "judge_moments", "judge_qvhighlights"]
