@@ -2,5 +2,14 @@
 
 from pipeline.judge.moments import Moment, judge_moments
 from pipeline.judge.qvhighlights import BRIEF, judge_qvhighlights
+from pipeline.judge.tvsum import judge_tvsum, read_tvsum, reference_points
 
-__all__ = ["BRIEF", "Moment", "judge_moments", "judge_qvhighlights"]
+__all__ = [
+    "BRIEF",
+    "Moment",
+    "judge_moments",
+    "judge_qvhighlights",
+    "judge_tvsum",
+    "read_tvsum",
+    "reference_points",
+]
