@@ -23,7 +23,7 @@ VERBS = {
     "export": "make the clips and the reel that do not stand",
     "predict": "labels and boxes of pictures or videos, as JSON lines",
     "train": "learn labels of your own by transfer from a few examples",
-    "eval": "judge a checkpoint on labelled data, with chance beside every figure",
+    "eval": "judge a checkpoint, results or predictions by what is true, with chance beside every figure",
     "status": "the state of every input of an output folder",
     "doctor": "what this machine can do",
 }

@@ -73,7 +73,7 @@ def test_every_command_explains_itself(verb: str, capsys: pytest.CaptureFixture[
     assert f"usage: matchcut {verb}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", ["--help", "run --help", "predict --help", "train --help", "clip"])
+@pytest.mark.parametrize("arguments", ["--help", "run --help", "predict --help", "train --help", "eval --help", "clip"])
 def test_nothing_heavy_is_imported_to_answer(arguments: str) -> None:
     assert imported(command(*arguments.split())) == set()
 

@@ -1,47 +1,84 @@
-"""Judge a checkpoint on labelled data, by what it has not learned from; chance beside every figure."""
+"""Judge a checkpoint by labelled pictures, a folder of results by known moments, or predictions by a benchmark's truth;
+chance beside every figure."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.commands.judging import Judgement
+
+PICTURES, MOMENTS, QVHIGHLIGHTS, TVSUM, CUTS = "pictures", "moments", "qvhighlights", "tvsum", "cuts"
+KINDS = (PICTURES, MOMENTS, QVHIGHLIGHTS, TVSUM, CUTS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="CKPT", help="a checkpoint, or `default`")
-    parser.add_argument("data", nargs="+", type=Path, metavar="DATA", help="folders that hold a folder for each class")
-    parser.add_argument("--all", action="store_true", help="judge everything, also what it was trained on")
+    parser.add_argument(
+        "model",
+        metavar="WHAT",
+        help="a checkpoint or `default`; a result folder; a file of predictions or scores; TVSum's .mat alone, for how "
+        "far people agree",
+    )
+    parser.add_argument(
+        "data",
+        nargs="*",
+        type=Path,
+        metavar="TRUTH",
+        help="folders that hold a folder for each class; a CSV with path,start,end,label; a file of the benchmark",
+    )
+    parser.add_argument("--as", dest="kind", choices=KINDS, help="what WHAT is, where it is neither of the first two")
+    parser.add_argument("--all", action="store_true", help="pictures: judge everything, also what it was trained on")
     parser.add_argument("--json", action="store_true")
 
 
 def run(args: argparse.Namespace) -> int:
-    import numpy as np
+    kind = args.kind or _kind_of(args.model)
+    _require_truth(kind, args)
+    if kind == PICTURES:
+        from pipeline.commands.judging_pictures import judge_checkpoint
 
-    from models.checkpoint import load
-    from models.evaluate import Seen, answers, judged
-    from models.resolve import Checkpoint, resolve
-    from models.targets import truth_of, unknown_classes
-    from pipeline.commands.learning import figure_lines, read_data
-    from pipeline.errors import CheckpointError, DataError
+        return judge_checkpoint(args)
 
-    where = resolve(args.model)
-    if not isinstance(where, Checkpoint):
-        raise CheckpointError(f"{args.model}: give a checkpoint file; torchvision's own networks state no split")
-    network, info = load(where.path)
-    data = read_data(args.data, None, (info.spec.height_px, info.spec.width_px))
-    seen = Seen.of(data.digests, info.split)
-    rows = np.arange(len(data)) if args.all else seen.judged(data.file)
-    if not len(rows):
-        raise DataError(f"{seen.sentence()}: nothing is left to judge by. Give other files, or --all")
-    chosen = data.rows(rows)
-    truth = truth_of(chosen, info.spec.tags, info.spec.events)
-    figures = judged(answers(network, chosen.pixels), truth, info.spec.tags, info.spec.events)
-    unknown = unknown_classes(data, info.spec.tags, info.spec.events)
-    if args.json:
-        result = {"model": args.model, "version": info.version, "files": seen.sentence(), "unknown": unknown} | figures
-        sys.stdout.write(json.dumps(result, indent=1) + "\n")
-        return 0
-    lines = [seen.sentence(), *([f"classes that it does not know: {', '.join(unknown)}"] if unknown else [])]
-    sys.stdout.write("".join(f"{line}\n" for line in (*lines, *figure_lines(figures))))
+    from pipeline.commands import judging
+
+    judges: dict[str, Callable[..., Judgement]] = {
+        MOMENTS: judging.moments,
+        QVHIGHLIGHTS: judging.qvhighlights,
+        TVSUM: judging.tvsum,
+        CUTS: judging.cuts,
+    }
+    judgement = judges[kind](Path(args.model), *args.data)
+    sys.stdout.write(judgement.as_json() if args.json else judgement.as_text())
     return 0
+
+
+def _kind_of(what: str) -> str:
+    """By what lies there. What is not there is left to the reader of checkpoints, who says which names there are."""
+    from pipeline.errors import UsageError
+    from pipeline.inputs import SUMMARY
+
+    path = Path(what)
+    if (path / SUMMARY).is_file():
+        return MOMENTS
+    if path.suffix == ".safetensors" or what == "default" or not path.exists():
+        return PICTURES
+    raise UsageError(
+        f"{what}: neither a checkpoint (.safetensors) nor a folder with {SUMMARY}. "
+        f"Say what it is: --as {', '.join(KINDS[2:])}"
+    )
+
+
+def _require_truth(kind: str, args: argparse.Namespace) -> None:
+    from pipeline.errors import UsageError
+
+    if args.all and kind != PICTURES:
+        raise UsageError(f"--all is for pictures: {kind} know nothing of training")
+    count = len(args.data)
+    if kind == PICTURES and not count:
+        raise UsageError("no TRUTH: give folders that hold a folder for each class")
+    if kind != PICTURES and count != 1 and (kind, count) != (TVSUM, 0):
+        raise UsageError(f"{count} TRUTH given: {kind} are judged by one file")

@@ -50,8 +50,8 @@ class Query:
 
 
 def judge_qvhighlights(answers: Sequence[Row], truth: Sequence[Row], *, seed: int = 0) -> dict[str, Any]:
-    """All official figures, `queries`, and for those of BRIEF chance under `NAME_chance`: random scores for the clips;
-    windows of the same lengths and scores at random places, in the mean of 5 draws.
+    """All official figures, how many `queries` they are of, and for those of BRIEF chance under `NAME_chance`: random
+    scores for the clips, windows of the same lengths and scores at random places, in the mean of 5 draws.
 
     Every query of the truth has one answer, with windows, with scores of clips, or both. Raises DataError.
     """
@@ -125,7 +125,7 @@ def _moments(queries: Sequence[Query], limits_s: tuple[float, float]) -> dict[st
         return {}
     precisions = 100 * np.mean([_precisions(query) for query in chosen], axis=0)
     firsts = np.array([_first_overlap(query) for query in chosen])
-    figures = {"mAP": float(precisions.mean())}
+    figures = {"queries": len(chosen), "mAP": float(precisions.mean())}
     figures |= {f"mAP@{tiou}": float(value) for tiou, value in zip(TIOUS, precisions, strict=True)}
     return figures | {f"R1@{tiou}": 100 * float((firsts >= tiou).mean()) for tiou in TIOUS}
 
