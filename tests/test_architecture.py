@@ -154,6 +154,14 @@ def test_networks_know_of_the_pipeline_only_its_errors() -> None:
     assert [found for found in wrong if found.name not in OF_PIPELINE_FOR_MODELS] == []
 
 
+def test_figures_know_no_network() -> None:
+    """They judge arrays, whatever answered: of `models` they import each other and the arithmetic of boxes."""
+    used = {found.name for found in all_imports("models/figures")}
+    assert {name.split(".")[0] for name in used} - sys.stdlib_module_names == {"cv2", "models", "numpy", "pycocotools"}
+    own = {name for name in used if name.startswith("models")}
+    assert {name for name in own if not name.startswith("models.figures.")} == {"models.geometry"}
+
+
 def test_only_commands_and_flows_know_the_networks_and_nobody_knows_the_flows() -> None:
     known = [found for found in all_imports("pipeline") if re.match(r"models\b|flows\b", found.name)]
     assert known
