@@ -1,1 +1,1 @@
-"""Networks, box geometry, losses, transfer learning, checkpoints. Knows nothing of videos or time."""
+"""Networks, box geometry, losses, transfer learning, checkpoints. Decodes nothing."""

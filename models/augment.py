@@ -1,14 +1,22 @@
-"""Training pictures made from the few there are: crops, mirrors, light. Boxes follow. Pure, given a generator."""
+"""Training pictures made from the few there are: crops, mirrors, light. Boxes and points follow, by torchvision's own
+transforms of them (`tv_tensors`). The same generator gives the same pictures."""
+
+# B pictures, K points, M objects
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as v2
+from torchvision.tv_tensors import BoundingBoxes, Image, KeyPoints
 
 from models import geometry
+from models.losses import Targets
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -18,37 +26,58 @@ _LEAST_SEEN = 0.4  # a box of which less is inside the crop is no target any mor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
-    """How far pictures are changed. All zero and `smallest_area` 1: not at all."""
+    """How far pictures are changed. All zero, `smallest_area` and `stretch` 1: not at all.
+
+    `partners` are pairs of points that change places in the mirror, as a left and a right hand do.
+    """
 
     smallest_area: float = 0.5  # share of the picture that a crop keeps at least
     stretch: float = 1.25  # how far a crop's sides may depart from the picture's proportions
     mirror: float = 0.5  # probability
-    light: float = 0.25  # brightness and contrast, as a factor of 1 +- this
+    light: float = 0.25  # brightness, contrast and saturation, as factors of 1 +- this
+    partners: tuple[tuple[int, int], ...] = ()
 
 
 NO_AUGMENTATION = Augmentation(smallest_area=1.0, stretch=1.0, mirror=0.0, light=0.0)
 
 
-def augmented(  # noqa: PLR0917  pictures and boxes, then how
+def partners(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """Pairs of points whose names differ by `left` and `right` alone."""
+    number = {name: k for k, name in enumerate(names)}
+    mirrored = {name: name.replace("left", "right") for name in names if "left" in name}
+    return tuple((number[left], number[right]) for left, right in mirrored.items() if right in number)
+
+
+def augmented(  # noqa: PLR0917  pictures and what is known of them, then how
     pixels: Pixels,
-    xywh: Floats,
+    known: Targets,
     how: Augmentation,
     size_px: tuple[int, int],
     rng: np.random.Generator,
     crops: Floats | None = None,
-) -> tuple[Pixels, Floats]:
-    """B pictures (B, H, W, 3) as (B, *size_px, 3), and their boxes (B, 4) x, y, w, h (NaN: none) as they are then.
+) -> tuple[Pixels, Targets]:
+    """B pictures (B, H, W, 3) as (B, *size_px, 3), and the targets as they are then.
 
     `crops` xyxy (B, 4), where given, take the place of random ones.
     """
     crops = random_crops(len(pixels), how, rng) if crops is None else crops
     mirror = rng.random(len(pixels)) < how.mirror
+    light = rng.uniform(1 - how.light, 1 + how.light, (len(pixels), 3))
     out = np.empty((len(pixels), *size_px, 3), np.uint8)
+    box, points, objects = known.box.clone(), _copy(known.points), _copy(known.objects)
     for k, picture in enumerate(pixels):
-        part = cropped(picture, crops[k], size_px)
-        out[k] = part[:, ::-1] if mirror[k] else part
-    seen = _seen_boxes(geometry.to_xyxy(xywh), crops, mirror)
-    return _relit(out, how.light, rng), geometry.to_xywh(seen).astype(np.float32)
+        view = _View(picture.shape[:2], crops[k], size_px, mirror=bool(mirror[k]))
+        out[k] = relit(view.picture(picture), light[k]) if how.light else view.picture(picture)
+        box[k] = _whole_box(view, known.box[k])
+        if points is not None and known.points is not None:
+            points[k] = _moved_points(view, known.points[k], how.partners)
+        if objects is not None and known.objects is not None:
+            objects[k] = _moved_objects(view, known.objects[k])
+    return out, known._replace(box=box, points=points, objects=objects)
+
+
+def _copy(values: Tensor | None) -> Tensor | None:
+    return None if values is None else values.clone()
 
 
 def random_crops(count: int, how: Augmentation, rng: np.random.Generator) -> Floats:
@@ -62,27 +91,92 @@ def random_crops(count: int, how: Augmentation, rng: np.random.Generator) -> Flo
 
 def cropped(picture: Pixels, crop_xyxy: Floats, size_px: tuple[int, int]) -> Pixels:
     """That part of one picture (H, W, 3), scaled to `size_px` (height, width)."""
-    height, width = picture.shape[:2]
-    x0, y0, x1, y1 = np.rint(crop_xyxy * [width, height, width, height]).astype(int)
-    part = picture[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
-    if part.shape[:2] == size_px:
+    return _View(picture.shape[:2], crop_xyxy, size_px, mirror=False).picture(picture)
+
+
+class _View:
+    """A crop of a picture, scaled, and perhaps in the mirror: for the picture, and for what lies in it."""
+
+    def __init__(self, shape_px: tuple[int, ...], crop_xyxy: Floats, size_px: tuple[int, int], *, mirror: bool) -> None:
+        self._height, self._width = shape_px
+        edges = np.rint(crop_xyxy * [self._width, self._height, self._width, self._height]).astype(int).tolist()
+        left, top, right, bottom = edges
+        self._crop = top, left, max(bottom - top, 1), max(right - left, 1)
+        self._size, self.mirrored = list(size_px), mirror
+
+    def picture(self, pixels: Pixels) -> Pixels:
+        """uint8 (H, W, 3) -> (*size_px, 3)."""
+        seen = self._seen(Image(torch.from_numpy(pixels).permute(2, 0, 1)))
+        return np.asarray(seen.permute(1, 2, 0).numpy())
+
+    def boxes(self, xyxy: Tensor) -> Tensor:
+        """Fractions (M, 4) of the picture -> of the view, not clipped."""
+        canvas = (self._height, self._width)
+        whole = torch.tensor([self._width, self._height] * 2)
+        held = BoundingBoxes(xyxy * whole, format="XYXY", canvas_size=canvas, clamping_mode=None)
+        return self._seen(held).as_subclass(Tensor) / torch.tensor(self._size[::-1] * 2)
+
+    def points(self, xy: Tensor) -> Tensor:
+        """Fractions (K, 2) of the picture -> of the view, also outside."""
+        held = KeyPoints(xy * torch.tensor([self._width, self._height]), canvas_size=(self._height, self._width))
+        seen = self._seen(held).as_subclass(Tensor)
+        if self.mirrored:  # torchvision mirrors the centres of pixels; here a point is a place between 0 and the width
+            seen = seen + torch.tensor([1, 0])
+        return seen / torch.tensor(self._size[::-1])
+
+    def _seen(self, what: Tensor) -> Tensor:
+        top, left, height, width = self._crop
+        if isinstance(what, Image) and (height, width) == tuple(self._size):
+            part: Tensor = v2.crop(what, top, left, height, width)
+        else:
+            part = v2.resized_crop(what, top, left, height, width, size=self._size, antialias=True)
+        if self.mirrored:
+            part = v2.horizontal_flip(part)
         return part
-    shrinks = part.shape[0] > size_px[0]
-    scaled = cv2.resize(part, size_px[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return np.asarray(scaled, np.uint8)
 
 
-def _seen_boxes(xyxy: Floats, crops: Floats, mirror: npt.NDArray[np.bool_]) -> Floats:
-    """The boxes within the crops, clipped; NaN where too little of a box is left."""
-    inside = geometry.within(xyxy, crops)
+def _whole_box(view: _View, xywh: Tensor) -> Tensor:
+    """The main subject's box in the view, clipped; NaN where too little of it is left."""
+    return _seen_boxes(view, _corners(xywh)[None])[0] if bool(xywh.isfinite().all()) else xywh
+
+
+def _moved_objects(view: _View, objects_M5: Tensor) -> Tensor:
+    """Objects of which too little is left are none."""
+    xywh = _seen_boxes(view, objects_M5[:, 1:])
+    left = xywh.isfinite().all(dim=1)
+    moved = torch.cat([objects_M5[:, :1], _corners(xywh)], dim=1)
+    none = torch.tensor([-1.0, 0, 0, 1, 1])
+    return torch.where(objects_M5.isnan().any(), objects_M5, torch.where(left[:, None], moved, none))
+
+
+def _corners(xywh: Tensor) -> Tensor:
+    return torch.cat([xywh[..., :2], xywh[..., :2] + xywh[..., 2:]], dim=-1)
+
+
+def _seen_boxes(view: _View, xyxy_M4: Tensor) -> Tensor:
+    """The boxes x, y, w, h within the view, clipped to it; NaN where too little of a box is left."""
+    inside = view.boxes(xyxy_M4).numpy()
     shown = geometry.clip(inside)
     share = geometry.area(shown) / np.maximum(geometry.area(inside), 1e-9)
-    kept = np.where((share >= _LEAST_SEEN)[:, None], shown, np.nan)
-    return np.where(mirror[:, None], geometry.mirrored(kept), kept)
+    kept = np.where((share >= _LEAST_SEEN)[:, None], geometry.to_xywh(shown), np.nan)
+    return torch.from_numpy(kept.astype(np.float32))
 
 
-def _relit(pixels: Pixels, light: float, rng: np.random.Generator) -> Pixels:
-    if light == 0:
-        return pixels
-    gain, shift = rng.uniform(1 - light, 1 + light, (2, len(pixels), 1, 1, 1)).astype(np.float32)
-    return np.asarray(np.clip(pixels * gain + (shift - 1) * 128, 0, 255), np.uint8)
+def _moved_points(view: _View, points_K3: Tensor, pairs: tuple[tuple[int, int], ...]) -> Tensor:
+    """Points that leave the view are unknown."""
+    place = view.points(points_K3[:, :2])
+    inside = ((place >= 0) & (place <= 1)).all(dim=1, keepdim=True)
+    moved = torch.where(inside, torch.cat([place, points_K3[:, 2:]], dim=1), torch.nan)
+    if view.mirrored:
+        for left, right in pairs:
+            moved[[left, right]] = moved[[right, left]]
+    return moved
+
+
+def relit(picture: Pixels, light: npt.NDArray[np.float64]) -> Pixels:
+    """Brightness, contrast and saturation times these three factors."""
+    brightness, contrast, saturation = light.tolist()
+    image = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)
+    image = v2.adjust_brightness(image, brightness)
+    image = v2.adjust_saturation(v2.adjust_contrast(image, contrast), saturation)
+    return np.asarray(image.permute(1, 2, 0).numpy())

@@ -1,11 +1,11 @@
 """Many objects on one map: which cell answers for which object, what it is wrong by, and boxes from its answers.
 
-    picture          4 x 4 cells        the object is taught in the cells whose centre lies in its box and near its
-    +---------+      . . . .            middle; the cell that holds its middle always is. Where two objects claim a
-    |  +---+  |      . # # .            cell the smaller one has it.  (FCOS with centre sampling, arXiv 1904.01355)
-    |  | o |  |      . # # .
-    |  +---+  |      . . . .
-    +---------+
+picture          4 x 4 cells        the object is taught in the cells whose centre lies in its box and near its
++---------+      . . . .            middle; the cell that holds its middle always is. Where two objects claim a
+|  +---+  |      . # # .            cell the smaller one has it.  (FCOS with centre sampling, arXiv 1904.01355)
+|  | o |  |      . # # .
+|  +---+  |      . . . .
++---------+
 """
 
 # B pictures, M objects at most in one picture, h x w cells, P cells that answer, C classes

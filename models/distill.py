@@ -1,156 +1,175 @@
-"""A small network from random values, taught by labels and by what larger networks say of the same pictures.
+"""A small network from random values, taught by labels and by what a larger one says of the same pictures.
 
-The student answers the labels, the main subject's box, and - through a layer that is thrown away afterwards - the
-pooled features of its teacher (arXiv 2203.14001: the teacher's own class layer stands on the student's guess). It
-is shown exactly the crops that the teacher saw (arXiv 2106.05237). Soft tags come from a linear probe on the teacher's
-features that was fitted on other pictures than those it speaks about. Small pictures come first (arXiv 2104.00298).
+The student answers the labels and the main subject's box. Its teacher is a checkpoint that knows the labels: it gives
+soft tags (arXiv 1503.02531), pooled features, and, where both have the same layers, what each of them says on the way
+(hints, arXiv 1412.6550). Teacher and student see exactly the same crops, for long (arXiv 2106.05237). Small pictures
+come first (arXiv 2104.00298).
 """
 
-# V views, N pictures, F teacher's features, T tags
+# B pictures, D channels, F length of the teacher's vector, T tags
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torchvision.transforms.v2 import functional as v2
 
-from models.augment import Augmentation, augmented
+from models.augment import Augmentation, Pixels, augmented
 from models.losses import LossWeights, Targets, joint_loss
-from models.network import BOX, Network
-from models.train import Epoch, Ints, Schedule, optimise
+from models.network import BOX, TAGS, Network
+from models.train import Ints, Job, Schedule
 
-_PROBE_STEPS = 60
-_SOFTNESS = 2.0  # temperature of the teacher's classes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Views:
-    """What the teacher saw of N pictures and said: crops xyxy (V, N, 4), features float16 (V, N, F).
-
-    `classes` is the teacher's class layer on those features.
-    """
-
-    crops: npt.NDArray[np.float32]
-    features: Tensor
-    classes: nn.Linear
-
-    def rows(self, index: Ints) -> Views:
-        """The views of these pictures."""
-        return Views(crops=self.crops[:, index], features=self.features[:, index], classes=self.classes)
+_MEASURED = 256  # pictures on which the teacher's maps are measured
+_LEAST_SPREAD = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lesson:
-    """What is taught, and how. `soft_tags` (V, N, T) are probabilities."""
+    """What is taught, and how. `pixels` (N, H, W, 3) are larger than either network needs, so that crops stay sharp."""
 
-    pixels: npt.NDArray[np.uint8]
+    pixels: Pixels
     targets: Targets
-    views: Views
-    soft_tags: Tensor
+    teacher: Network
     schedule: Schedule
     weights: LossWeights
+    how: Augmentation
     small_px: int  # side of the pictures in the first epochs
     small_share: float = 0.4  # of all steps
-    features_weight: float = 2.0
-    classes_weight: float = 0.5
+    hints_weight: float = 2.0
+    features_weight: float = 1.0
 
 
-def distil(network: Network, lesson: Lesson, seed: int) -> Iterator[Epoch]:
-    """Train the whole network on the lesson, one epoch at each step."""
-    torch.manual_seed(seed)
-    student = _Student(network, lesson, np.random.default_rng((seed, 1)))
-    groups: list[dict[str, object]] = [{"params": student.parameters()}]
-    return optimise(student.loss_of, groups, len(lesson.pixels), lesson.schedule, seed)
+def distillation(student: Network, lesson: Lesson) -> Job:
+    """The job of training the whole student on the lesson."""
+    student.to(memory_format=torch.channels_last)
+    pupil = _Pupil(student, lesson)
+    return Job(
+        modules=[(student, lesson.schedule.rate), (pupil.toward, lesson.schedule.rate)],
+        loss_of=pupil.loss_of,
+        count=len(lesson.pixels),
+    )
 
 
-class _Student:
-    """The network in training: how far it is, and the layer towards the teacher's features."""
+class _Pupil:
+    """The student at its lesson: how far it is, and the layer towards the teacher's features."""
 
-    def __init__(self, network: Network, lesson: Lesson, rng: np.random.Generator) -> None:
-        self._network, self._lesson, self._rng = network, lesson, rng
-        self._toward = nn.Linear(network.backbone.sizes.vector, lesson.views.features.shape[2])
-        self._spread, self._mean = torch.std_mean(lesson.views.features[0].float())
+    def __init__(self, student: Network, lesson: Lesson) -> None:
+        self._student, self._lesson = student, lesson
+        self._teacher = lesson.teacher.eval()
+        self._layers = shared_layers(student, lesson.teacher)
+        self._spread = self._measured()
+        self.toward = nn.Linear(student.backbone.sizes.vector, lesson.teacher.backbone.sizes.vector)
         self._small_steps = round(lesson.small_share * lesson.schedule.steps(len(lesson.pixels)))
-        network.to(memory_format=torch.channels_last)
 
-    def parameters(self) -> list[nn.Parameter]:
-        return [*self._network.parameters(), *self._toward.parameters()]
-
-    def loss_of(self, index: Ints) -> dict[str, Tensor]:
-        """One minibatch: each picture in one of its views, in the mirror or not."""
-        self._network.train()
-        lesson, rows = self._lesson, torch.from_numpy(index)
-        view = self._rng.integers(len(lesson.views.crops), size=len(index))
-        known = lesson.targets.rows(rows)
-        size_px, heads = self._stage()
-        how = Augmentation(mirror=0.5, light=0.25)
-        crops = lesson.views.crops[view, index]
-        pictures, boxes = augmented(lesson.pixels[index], known.box.numpy(), how, size_px, self._rng, crops)
-        features = self._network.backbone(torch.from_numpy(pictures))
-        known = known._replace(box=torch.from_numpy(boxes), soft_tags=lesson.soft_tags[view, index])
-        parts = joint_loss({name: self._network.heads[name](features) for name in heads}, known, lesson.weights)
-        return parts | self._teacher_loss(features.vector, lesson.views.features[view, index].float())
-
-    def _stage(self) -> tuple[tuple[int, int], list[str]]:
-        """The pictures' size, and the heads that can be asked: a localizer knows maps of one size only."""
-        spec, small = self._network.spec, self._lesson.small_px
-        self._small_steps -= 1
-        if self._small_steps >= 0:
-            return (small, small), [name for name in self._network.heads if name != BOX]
-        return (spec.height_px, spec.width_px), list(self._network.heads)
-
-    def _teacher_loss(self, vector_BF: Tensor, teacher_BF: Tensor) -> dict[str, Tensor]:
-        guess = self._toward(vector_BF)
-        aim = (teacher_BF - self._mean) / self._spread
-        classes = self._lesson.views.classes
-        with torch.no_grad():
-            wanted = functional.softmax(classes(teacher_BF) / _SOFTNESS, dim=1)
-        said = functional.log_softmax(classes(guess * self._spread + self._mean) / _SOFTNESS, dim=1)
-        return {
-            "features": self._lesson.features_weight * functional.mse_loss(guess, aim),
-            "classes": self._lesson.classes_weight * functional.kl_div(said, wanted, reduction="batchmean"),
+    def _measured(self) -> dict[str, Tensor]:
+        """The spread of each channel of the teacher's maps, (D, 1, 1), and of its features, (F,)."""
+        index = np.linspace(0, len(self._lesson.pixels) - 1, _MEASURED, dtype=np.int64)
+        said = self._ask_teacher(np.stack([_fit(self._lesson.pixels[k], self._teacher) for k in index]))
+        maps = {name: said.maps[name].std(dim=(0, 2, 3)).clamp(min=_LEAST_SPREAD) for name in self._layers}
+        return {name: spread.view(-1, 1, 1) for name, spread in maps.items()} | {
+            "": said.vector.std(dim=0).clamp(min=_LEAST_SPREAD)
         }
 
+    def loss_of(self, index: Ints, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
+        """One minibatch: both see the same part of each picture."""
+        lesson = self._lesson
+        known = lesson.targets.rows(torch.from_numpy(index))
+        spec = lesson.teacher.spec
+        pictures, known = augmented(lesson.pixels[index], known, lesson.how, (spec.height_px, spec.width_px), rng)
+        said = self._ask_teacher(pictures)
+        size_px, heads = self._stage(step)
+        self._student.train()
+        with listening(self._student, self._layers) as maps:
+            features = self._student.backbone(_resized(pictures, size_px))
+        known = known._replace(soft_tags=said.tags)
+        parts = joint_loss({name: self._student.heads[name](features) for name in heads}, known, lesson.weights)
+        aim = (self.toward(features.vector) - said.vector) / self._spread[""]
+        parts["features"] = lesson.features_weight * aim.square().mean()
+        if self._layers:
+            parts["hints"] = lesson.hints_weight * self._hint_loss(maps, said.maps)
+        return parts
 
-def cross_fitted(features: Tensor, tag: Tensor, tags: int, cluster: Ints, folds: int = 4) -> Tensor:
-    """Soft tags (V, N, tags) of probes that never saw the cluster they speak about. `features` (V, N, F).
+    def _stage(self, step: int) -> tuple[tuple[int, int], list[str]]:
+        """The pictures' size, and the heads that can be asked: a localizer knows maps of one size only."""
+        spec, small = self._student.spec, self._lesson.small_px
+        if step < self._small_steps:
+            return (small, small), [name for name in self._student.heads if name != BOX]
+        return (spec.height_px, spec.width_px), list(self._student.heads)
 
-    Fitted on view 0 of the pictures whose tag is known (>= 0).
-    """
-    fold = torch.from_numpy(np.unique(cluster, return_inverse=True)[1] % folds)
-    vectors = functional.normalize(standardised(features.float()), dim=2)
-    soft = torch.empty(*features.shape[:2], tags)
-    for k in range(folds):
-        learn = (fold != k) & (tag >= 0)
-        probe = fitted_probe(vectors[0, learn], tag[learn], tags)
-        with torch.inference_mode():
-            soft[:, fold == k] = probe(vectors[:, fold == k]).softmax(dim=2)
-    return soft
+    def _hint_loss(self, mine: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> Tensor:
+        """The mean over layers of the squared distance, in spreads of the teacher's channels."""
+        wrong = []
+        for name in self._layers:
+            aim = functional.interpolate(
+                theirs[name], mine[name].shape[2:], mode="bilinear", antialias=True, align_corners=False
+            )
+            wrong.append(((mine[name] - aim) / self._spread[name]).square().mean())
+        return torch.stack(wrong).mean()
+
+    def _ask_teacher(self, pixels: Pixels) -> Said:
+        with torch.inference_mode(), listening(self._teacher, self._layers) as maps:
+            features, answers = self._teacher(torch.from_numpy(pixels))
+        # Clones: what inference mode made cannot take part in a backward pass.
+        return Said(
+            {name: values.clone() for name, values in maps.items()},
+            features.vector.clone(),
+            answers[TAGS].softmax(dim=1).clone(),
+        )
 
 
-def standardised(features: Tensor) -> Tensor:
-    """Every feature with mean 0 and spread 1 over the first view, (V, N, F); a constant one is 0."""
-    spread, mean = torch.std_mean(features[0], dim=0)
-    return (features - mean) / spread.clamp(min=1e-3)
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A teacher's word on B pictures: maps by layer (B, D, h, w), features (B, F), soft tags (B, T)."""
+
+    maps: Mapping[str, Tensor]
+    vector: Tensor
+    tags: Tensor
 
 
-def fitted_probe(vectors: Tensor, tag: Tensor, tags: int, decay: float = 1e-5) -> nn.Linear:
-    """Multinomial logistic regression on unit vectors, by L-BFGS."""
-    probe = nn.Linear(vectors.shape[1], tags)
-    nn.init.zeros_(probe.weight)
-    nn.init.zeros_(probe.bias)
-    optimiser = torch.optim.LBFGS(probe.parameters(), max_iter=_PROBE_STEPS, line_search_fn="strong_wolfe")
+def shared_layers(student: Network, teacher: Network) -> list[str]:
+    """BatchNorm layers behind an expansion or a projection that both networks have, the same width in both."""
+    theirs = {
+        name: layer for name, layer in teacher.backbone.trunk.named_modules() if isinstance(layer, nn.BatchNorm2d)
+    }
+    mine = {name: layer for name, layer in student.backbone.trunk.named_modules() if isinstance(layer, nn.BatchNorm2d)}
+    if mine.keys() != theirs.keys():
+        return []
+    return [name for name in mine if mine[name].num_features == theirs[name].num_features]
 
-    def closure() -> Tensor:
-        optimiser.zero_grad()
-        loss = functional.cross_entropy(probe(vectors), tag) + decay * probe.weight.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
 
-    optimiser.step(closure)  # type: ignore[no-untyped-call]
-    return probe
+@contextmanager
+def listening(network: Network, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    """Inside, a forward pass leaves what these layers of the trunk say in the dict."""
+    heard: dict[str, Tensor] = {}
+
+    def ear(name: str) -> object:
+        def hear(_: nn.Module, __: object, said: Tensor) -> None:
+            heard[name] = said
+
+        return hear
+
+    hooks = [network.backbone.trunk.get_submodule(name).register_forward_hook(ear(name)) for name in layers]  # type: ignore[arg-type]
+    try:
+        yield heard
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _fit(picture: Pixels, network: Network) -> Pixels:
+    size = [network.spec.height_px, network.spec.width_px]
+    fitted = v2.resize(torch.from_numpy(picture).permute(2, 0, 1), size, antialias=True)
+    return np.asarray(fitted.permute(1, 2, 0).numpy())
+
+
+def _resized(pictures_BHWC: Pixels, size_px: tuple[int, int]) -> Tensor:
+    """uint8 (B, H, W, 3) at another size."""
+    pictures = torch.from_numpy(pictures_BHWC).permute(0, 3, 1, 2)
+    resized: Tensor = v2.resize(pictures, list(size_px), antialias=True)
+    return resized.permute(0, 2, 3, 1)

@@ -1,5 +1,7 @@
 """How good a network is, with the figure that needs no network beside every one. Judges what was not learned from."""
 
+# N pictures, T tags, E events, A attributes, K boxes or points, M boxes found
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -9,28 +11,48 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from models import geometry
 from models.backbone import Features
-from models.network import BOX, EVENTS, TAGS, Network
+from models.data.dataset import BLOCK
+from models.detect import objects_in
+from models.figures.detection import Objects, detection_figures
+from models.network import BOX, EVENTS, OBJECTS, POINTS, TAGS, Network, attribute
+from models.spec import Spec
 from models.targets import Truth
 
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.int64]
 
 GOOD_IOU = 0.5
-_CHUNK = 64
+PLACES = ("heldout", "val", "train")  # of a split; who took part in several is known by the last
+NEAR = 0.1  # of the box's longer side: as near must a point be
+ATTRIBUTES = "attributes"
+_CHUNK = 16  # pictures at once: few fit a CPU's cache
 _CONSTANTS = 400  # boxes tried as the constant answer
+_LEAST_SCORE = 0.02  # of objects that are judged: nearly all, since precision is asked at every recall
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
-    """A network's answers for N pictures: logits (N, T) and (N, E), boxes xyxy (N, K, 4), K one or one for each tag;
-    None without that head."""
+class Found:
+    """M objects in pictures by number: `score` (M,) orders them."""
 
-    tags: npt.NDArray[np.float32] | None
-    events: npt.NDArray[np.float32] | None
-    boxes: npt.NDArray[np.float32] | None
+    objects: Objects
+    score: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """A network's answers for N pictures: logits (N, T), (N, E) and of each attribute, boxes xyxy (N, K, 4) with K one
+    or one for each tag, points (N, K, 3) in units of the box, objects; None without that head."""
+
+    tags: npt.NDArray[np.float32] | None = None
+    events: npt.NDArray[np.float32] | None = None
+    boxes: npt.NDArray[np.float32] | None = None
+    attributes: tuple[npt.NDArray[np.float32], ...] = ()
+    points: npt.NDArray[np.float32] | None = None
+    objects: Found | None = None
 
     @property
     def box(self) -> npt.NDArray[np.float32] | None:
@@ -46,39 +68,56 @@ def answers(network: Network, pixels: npt.NDArray[np.uint8]) -> Answers:
     network.eval()
     with torch.inference_mode():
         parts = [network(torch.from_numpy(pixels[at : at + _CHUNK]))[1] for at in range(0, len(pixels), _CHUNK)]
-    return _joined(parts)
+    return _joined(parts, network.spec)
 
 
 def answers_from(network: Network, features: Features) -> Answers:
     """The heads' answers on features computed before."""
     with torch.inference_mode():
         part = network.eval().answers(Features(features.map.float(), features.vector.float()))
-    return _joined([part])
+    return _joined([part], network.spec)
 
 
-def _joined(parts: Sequence[Mapping[str, torch.Tensor]]) -> Answers:
-    def all_of(head: str) -> npt.NDArray[np.float32] | None:
-        return torch.cat([part[head] for part in parts]).numpy() if parts and head in parts[0] else None
+def _joined(parts: Sequence[Mapping[str, Tensor]], spec: Spec) -> Answers:
+    heads = {name: torch.cat([part[name] for part in parts]) for name in (parts[0] if parts else ())}
 
-    xywh = all_of(BOX)
-    box = None if xywh is None else geometry.clip(geometry.to_xyxy(xywh)).astype(np.float32)
-    return Answers(all_of(TAGS), all_of(EVENTS), box)
+    def array(name: str) -> npt.NDArray[np.float32] | None:
+        return heads[name].numpy() if name in heads else None
+
+    xywh = array(BOX)
+    return Answers(
+        tags=array(TAGS),
+        events=array(EVENTS),
+        boxes=None if xywh is None else geometry.clip(geometry.to_xyxy(xywh)).astype(np.float32),
+        attributes=tuple(heads[attribute(k)].numpy() for k in range(len(spec.attributes)) if attribute(k) in heads),
+        points=array(POINTS),
+        objects=_found(heads[OBJECTS]) if OBJECTS in heads else None,
+    )
 
 
-def judged(found: Answers, truth: Truth, tags: Sequence[str], events: Sequence[str]) -> dict[str, Any]:
+def _found(cells_NhwA: Tensor) -> Found:
+    picture, xyxy, score, label = (part.numpy() for part in objects_in(cells_NhwA, _LEAST_SCORE))
+    return Found(Objects(picture, label, xyxy), score)
+
+
+def judged(found: Answers, truth: Truth, spec: Spec) -> dict[str, Any]:
     """Figures by head, for the pictures whose truth is known; a head nothing is known for is left out."""
     figures: dict[str, Any] = {}
     known = truth.tag >= 0
     if found.tags is not None and known.any():
-        figures[TAGS] = tag_figures(found.tags[known], truth.tag[known], tags)
+        figures[TAGS] = tag_figures(found.tags[known], truth.tag[known], spec.tags)
     if found.events is not None:
-        of_events = [event_figures(found.events[:, k], truth.events[:, k]) for k in range(len(events))]
-        figures |= {EVENTS: {name: part for name, part in zip(events, of_events, strict=True) if part}}
-        figures = {name: part for name, part in figures.items() if part}
+        of_events = [event_figures(found.events[:, k], truth.events[:, k]) for k in range(len(spec.events))]
+        figures[EVENTS] = {name: part for name, part in zip(spec.events, of_events, strict=True) if part}
     boxed = np.isfinite(truth.box).all(axis=1)
     if found.box is not None and boxed.any():
         figures[BOX] = box_figures(found.box[boxed], truth.box[boxed])
-    return figures
+    figures[ATTRIBUTES] = _attribute_figures(found, truth, spec)
+    if found.points is not None:
+        figures[POINTS] = point_figures(found.points, truth.points, truth.box)
+    if found.objects is not None:
+        figures[OBJECTS] = _object_figures(found.objects, truth.objects, spec.detector)
+    return {name: part for name, part in figures.items() if part}
 
 
 def tag_figures(logits: Floats, tag: Ints, names: Sequence[str]) -> dict[str, Any]:
@@ -142,6 +181,58 @@ def best_constant(truth: Floats) -> Floats:
     return np.asarray(tried[int(np.argmax(right))])
 
 
+def _attribute_figures(found: Answers, truth: Truth, spec: Spec) -> dict[str, Any]:
+    figures = {}
+    for number, ((name, labels), logits) in enumerate(zip(spec.attributes, found.attributes, strict=True)):
+        known = truth.attributes[:, number] >= 0
+        if known.any():
+            figures[name] = tag_figures(logits[known], truth.attributes[known, number], labels)
+    return figures
+
+
+def point_figures(points: Floats, truth: Floats, box: Floats) -> dict[str, Any]:
+    """Share of points that are near enough, in units of the true box (PCK), beside the mean place of each."""
+    known = np.logical_and(np.isfinite(truth).all(axis=2), np.isfinite(box).all(axis=1, keepdims=True))
+    if not known.any():
+        return {}
+    xywh = geometry.to_xywh(box)[:, None]
+    place = (truth[..., :2] - xywh[..., :2]) / xywh[..., 2:]
+    longer = xywh[..., 2:] / xywh[..., 2:].max(axis=-1, keepdims=True)
+    usual = np.array(
+        [place[known[:, k], k].mean(axis=0) if known[:, k].any() else [0.5, 0.5] for k in range(place.shape[1])]
+    )
+
+    def near(answer: Floats) -> float:
+        return float((np.linalg.norm((answer - place) * longer, axis=-1)[known] <= NEAR).mean())
+
+    return {"points": int(known.sum()), "pck": near(points[..., :2]), "pck_constant": near(usual[None])}
+
+
+def _object_figures(found: Found, truth: Floats, names: Sequence[str]) -> dict[str, Any]:
+    """Of the pictures whose objects are listed."""
+    listed = np.flatnonzero(np.isfinite(truth).all(axis=(1, 2)))
+    if not len(listed):
+        return {}
+    picture, place = np.nonzero(truth[listed, :, 0] >= 0)
+    true = truth[listed][picture, place]
+    judged_too = np.isin(found.objects.picture, listed)
+    boxes = found.objects
+    mine = Objects(boxes.picture[judged_too], boxes.label[judged_too], boxes.xyxy[judged_too])
+    known = Objects(listed[picture], true[:, 0].astype(np.int64), true[:, 1:])
+    return detection_figures(mine, found.score[judged_too], known, names)
+
+
+def score_of(figures: Mapping[str, Any]) -> float:
+    """One number to choose an epoch by: the mean of what each head is judged by first."""
+    parts = [figures[TAGS]["top1"]] if TAGS in figures else []
+    parts += [event["average_precision"] for event in figures.get(EVENTS, {}).values()]
+    parts += [figures[BOX]["iou50"]] if BOX in figures else []
+    parts += [part["top1"] for part in figures.get(ATTRIBUTES, {}).values()]
+    parts += [figures[POINTS]["pck"]] if POINTS in figures else []
+    parts += [figures[OBJECTS]["map50"]] if OBJECTS in figures and "map50" in figures[OBJECTS] else []
+    return float(np.mean(parts)) if parts else 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """How a checkpoint's training relates to the files at hand: which of them took part, by content."""
@@ -150,8 +241,10 @@ class Seen:
 
     @classmethod
     def of(cls, digests: Sequence[str], split: Mapping[str, Sequence[str]]) -> Seen:
+        """A video, or a block of time of it, that did not take part as such did so as any part of it did."""
         known = {digest: name for name, part in split.items() for digest in part}
-        return cls(tuple(known.get(digest, "new") for digest in digests))
+        whole = {digest.partition(BLOCK)[0]: name for name in PLACES for digest in split.get(name, ())}
+        return cls(tuple(known.get(digest) or whole.get(digest.partition(BLOCK)[0], "new") for digest in digests))
 
     def judged(self, file: Ints) -> Ints:
         """Numbers of the pictures that may be judged: held-out and new ones; without those, val; never train."""

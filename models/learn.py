@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -12,232 +13,232 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models import train
-from models.augment import NO_AUGMENTATION, Augmentation, augmented
-from models.backbone import Features
-from models.checkpoint import load
-from models.data import Dataset
+from models.cache import FeatureCache
+from models.calibrate import calibrate
+from models.data.dataset import Dataset
 from models.evaluate import Answers, answers, answers_from, judged
-from models.losses import LossWeights, Targets, event_balance
-from models.network import BOX, EVENTS, TAGS, Network
+from models.features import FeatureReader
+from models.heads import Classifier
+from models.journal import Journal, key_of
+from models.network import Network
 from models.precision import BF16, effect_of_bf16
+from models.recipe import FROZEN, SCRATCH, SEQUENTIAL, Recipe
+from models.regimes import Material, heads_on, varied_features, whole
 from models.resolve import ImageNet, resolve
-from models.spec import CheckpointInfo, Spec, read_info
-from models.split import Shares, clusters, dhash, parted
+from models.spec import CheckpointInfo
+from models.split import Shares, clusters, dhash, leaks, parted
+from models.stages import Run, Stage, Stages, Watch
+from models.start import measure_batchnorm, start
 from models.targets import Plan, Truth, truth_of
-from models.weights_file import load_torchvision_weights
+from models.train import RateCurve, Schedule, find_rate
 from pipeline.errors import DataError
 
 Ints = npt.NDArray[np.int64]
-Watch = Callable[[train.Epoch, Mapping[str, Any]], None]
+Pixels = npt.NDArray[np.uint8]
 
-_EPOCHS = {"frozen": 60, "finetune": 20, "scratch": 60}  # by regime
 _CACHED_PICTURES = 4000  # of few pictures more variants are cached than of many
 _MOST_VARIANTS = 8
-_IMAGENET_SIDE_PX = 160
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """What is to be done. `base` is a model's name: default, a checkpoint, torchvision:NAME."""
-
-    base: str = "default"
-    regime: str = "frozen"
-    epochs: int | None = None
-    seed: int = 0
-    size_px: int | None = None
-    attach: str = "conv"
-
-    def schedule(self) -> train.Schedule:
-        """Rates that suit the regime."""
-        epochs = self.epochs or _EPOCHS[self.regime]
-        if self.regime == "frozen":
-            return train.Schedule(epochs=epochs, batch=64, rate=0.02)
-        rate = 0.05 if self.regime == "scratch" else 0.005
-        return train.Schedule(epochs=epochs, batch=32, rate=0.05, backbone_rate=rate)
+_MEASURED = 512  # pictures that BatchNorm is measured on
+_FIRST_EPOCHS = 20  # of new heads on the untouched backbone, before both move
 
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """A network, what can be said of it, and the heads that came from the base unchanged."""
+    """A network, what can be said of it, the heads that came from the base unchanged, and what it was chosen by."""
 
     network: Network
     info: CheckpointInfo
-    kept: tuple[str, ...]
+    kept: tuple[str, ...] = ()
+    chosen_by: Part | None = None
 
 
-def input_size(recipe: Recipe) -> tuple[int, int]:
-    """Height and width of the pictures that the network will take. Raises CheckpointError."""
-    where = resolve(recipe.base)
-    if recipe.size_px is not None or isinstance(where, ImageNet):
-        return (recipe.size_px or _IMAGENET_SIDE_PX,) * 2
-    spec = read_info(where.path).spec
-    return spec.height_px, spec.width_px
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a run may use beside its data: a place for its state, one for features, and who watches."""
+
+    watch: Watch
+    state: Path | None = None
+    features: FeatureCache = field(default_factory=lambda: FeatureCache(None))
 
 
-def start(recipe: Recipe, plan: Plan) -> tuple[Network, tuple[str, ...]]:
-    """The network before training, with the base's weights where the regime uses them, and the heads that stay.
+def split(data: Dataset, val: Dataset | None, seed: int, heldout: float = 0.0) -> dict[str, Ints]:
+    """Numbers of the pictures to train on, to choose by and to judge by: by scene and near-duplicate, never by frame.
 
-    With a frozen backbone the base's heads go on being right: those the data do not teach are kept.
-    """
-    where = resolve(recipe.base)
-    torch.manual_seed(recipe.seed)
-    if isinstance(where, ImageNet):
-        side = recipe.size_px or _IMAGENET_SIDE_PX
-        network = Network(_spec(where.backbone, (side, side), recipe.attach, plan))
-        if recipe.regime != "scratch":
-            load_torchvision_weights(network.backbone.trunk, where)
-        return network, ()
-    base, info = load(where.path)
-    size_px = (recipe.size_px or info.spec.height_px, recipe.size_px or info.spec.width_px)
-    same_input = size_px == (info.spec.height_px, info.spec.width_px) and recipe.attach == info.spec.attach
-    spec = _spec(info.spec.backbone, size_px, recipe.attach, plan)
-    kept = _heads_to_keep(spec, info.spec) if recipe.regime == "frozen" and same_input else ()
-    network = Network(_with_heads(spec, info.spec, kept))
-    if recipe.regime != "scratch" and recipe.attach == info.spec.attach:
-        network.backbone.load_state_dict(base.backbone.state_dict())
-    for name in kept:
-        network.heads[name].load_state_dict(base.heads[name].state_dict())
-    return network, kept
-
-
-def _spec(backbone: str, size_px: tuple[int, int], attach: str, plan: Plan) -> Spec:
-    height_px, width_px = size_px
-    return Spec(
-        backbone=backbone,
-        height_px=height_px,
-        width_px=width_px,
-        attach=attach,
-        tags=plan.tags,
-        events=plan.events,
-        localizer=plan.boxes,
-    )
-
-
-def _heads_to_keep(new: Spec, base: Spec) -> tuple[str, ...]:
-    """Heads of the base that the data do not teach and whose labels do not clash with the new ones."""
-    taught = {*new.tags, *new.events}
-    keep = {
-        TAGS: bool(base.tags) and not new.tags and not taught & set(base.tags),
-        EVENTS: bool(base.events) and not new.events and not taught & set(base.events),
-        BOX: base.localizer and not new.localizer,
-    }
-    return tuple(name for name, wanted in keep.items() if wanted)
-
-
-def _with_heads(new: Spec, base: Spec, kept: Sequence[str]) -> Spec:
-    return replace(
-        new,
-        tags=base.tags if TAGS in kept else new.tags,
-        events=base.events if EVENTS in kept else new.events,
-        localizer=new.localizer or BOX in kept,
-    )
-
-
-def split(data: Dataset, val: Dataset | None, seed: int) -> dict[str, Ints]:
-    """Numbers of the pictures to train on and to choose by: by scene and near-duplicate, never by frame.
-
-    With a `val` of its own everything is trained on, except files whose content is in `val` too.
+    With a `val` of its own everything is trained on, except files whose content, or whose like, is in `val` too.
     """
     if val is not None:
-        leaked = {number for number, digest in enumerate(data.digests) if digest in set(val.digests)}
+        leaked = leaks(data, val).files
         return {"train": np.array([k for k, file in enumerate(data.file) if int(file) not in leaked], np.int64)}
-    cluster = clusters(dhash(data.pixels), data.group)
-    return {name: rows for name, rows in parted(cluster, data.label, Shares(), seed).items() if name != "heldout"}
+    cluster = clusters(dhash(data.pixels), data.group, data.path)
+    return dict(parted(cluster, data.label, Shares(heldout=heldout), seed))
 
 
-def learn(data: Dataset, val: Dataset | None, plan: Plan, recipe: Recipe, watch: Watch) -> Learned:
-    """Train by the recipe; the best epoch on val is kept, or the last one where there is nothing to choose by."""
-    part = split(data, val, recipe.seed)
-    if not len(part["train"]):
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some of the data, and the truth about them by head."""
+
+    data: Dataset
+    truth: Truth
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """All that training starts from: the network, what it is taught, chosen and judged by, and the regime's stages."""
+
+    network: Network
+    kept: tuple[str, ...]
+    taught: Part
+    chosen_by: Part
+    heldout: Part
+    digests: dict[str, tuple[str, ...]]
+    stages: Stages
+
+
+def prepare(data: Dataset, val: Dataset | None, plan: Plan, recipe: Recipe, cache: FeatureCache) -> Prepared:
+    """Part the data and make the network that learns. Raises DataError, CheckpointError and ConfigError."""
+    rows = split(data, val, recipe.seed, recipe.heldout)
+    if not len(rows["train"]):
         raise DataError("nothing is left to train on: every file is in --val too. Give other files")
     network, kept = start(recipe, plan)
-    taught = data.rows(part["train"])
-    chosen_by = val if val is not None else data.rows(part["val"])
-    truths = tuple(truth_of(part_data, plan.tags, plan.events) for part_data in (taught, chosen_by))
-    run = _frozen if recipe.regime == "frozen" else _whole
-    figures = best_epoch(network, run(network, (taught, chosen_by), truths, kept, recipe), plan, truths[1], watch)
-    digests = {
-        "train": data.digests_of(part["train"]),
-        "val": tuple(sorted(set(val.digests))) if val is not None else data.digests_of(part["val"]),
-    }
-    info = CheckpointInfo(
+    network.to(memory_format=torch.channels_last)
+    nothing = data.rows(np.empty(0, np.int64))
+    parts = {name: data.rows(rows[name]) if name in rows else nothing for name in ("train", "val", "heldout")}
+    if val is not None:
+        parts["val"] = val
+    if recipe.regime not in (SCRATCH, FROZEN) and isinstance(resolve(recipe.base), ImageNet):
+        taught = parts["train"]
+        measure_batchnorm(network, taught.pixels[np.linspace(0, len(taught) - 1, _MEASURED, dtype=np.int64)])
+    spoken = Plan.of(network.spec)
+    known = {name: Part(part, truth_of(part, spoken).without(kept)) for name, part in parts.items()}
+    return Prepared(
+        network=network,
+        kept=kept,
+        taught=known["train"],
+        chosen_by=known["val"],
+        heldout=known["heldout"],
+        digests={name: part.digests_of(np.arange(len(part))) for name, part in parts.items()},
+        stages=_stages(network, (known["train"], known["val"]), kept, recipe, plan, cache),
+    )
+
+
+def learn(data: Dataset, val: Dataset | None, plan: Plan, recipe: Recipe, around: Surroundings) -> Learned:
+    """Train by the recipe; the best epoch on val is kept, or the last one where there is nothing to choose by.
+
+    Scores are calibrated on val where it says enough.
+    """
+    ready = prepare(data, val, plan, recipe, around.features)
+    key = key_of(recipe, plan, ready.digests, ready.taught.data.pixels.shape)
+    journal = Journal(around.state, key) if around.state is not None else None
+    run = Run(ready.network, ready.chosen_by.truth, around.watch, patience=recipe.patience, journal=journal)
+    done = run.through(ready.stages, recipe.seed)
+    return Learned(ready.network, _info(ready, recipe, done), ready.kept, ready.chosen_by)
+
+
+def try_rates(data: Dataset, val: Dataset | None, plan: Plan, recipe: Recipe, around: Surroundings) -> RateCurve:
+    """How the loss of the regime's main stage answers to the rate, after the stages before it."""
+    ready = prepare(data, val, plan, recipe, around.features)
+    main = [name for name, _ in ready.stages].index("classes" if recipe.regime == SEQUENTIAL else recipe.regime)
+    Run(ready.network, ready.chosen_by.truth, around.watch).through(ready.stages[:main], recipe.seed)
+    stage = ready.stages[main][1]()
+    return find_rate(stage.job, stage.schedule, recipe.seed)
+
+
+def _info(ready: Prepared, recipe: Recipe, done: list[dict[str, Any]]) -> CheckpointInfo:
+    network, val = ready.network, ready.chosen_by
+    metrics: dict[str, Any] = {}
+    if len(val):
+        found = answers(network, val.data.pixels)
+        calibration = calibrate(network, found, val.truth)
+        metrics = {"val": judged(found, val.truth, network.spec), "calibration": calibration}
+    if len(ready.heldout):
+        found = answers(network, ready.heldout.data.pixels)
+        metrics["heldout"] = judged(found, ready.heldout.truth, network.spec)
+    return CheckpointInfo(
         spec=network.spec,
         version="",
-        training=_facts(recipe, taught),
-        metrics={"val": figures, BF16: effect_of_bf16(network, chosen_by.pixels)},
-        split=digests,
+        calibrated=bool(metrics.get("calibration")),
+        training=_facts(recipe, ready.taught.data) | {"stages": done},
+        metrics=metrics | {BF16: effect_of_bf16(network, val.data.pixels)},
+        split=ready.digests,
     )
-    return Learned(network, info, kept)
 
 
-Progress = Iterator[tuple[train.Epoch, Callable[[], Answers]]]
+def _stages(  # noqa: PLR0917  what is taught, then how
+    network: Network, parts: tuple[Part, Part], kept: Sequence[str], recipe: Recipe, plan: Plan, cache: FeatureCache
+) -> Stages:
+    """The regime, stage by stage; `parts` are what is taught and what is chosen by."""
+    taught, chosen_by = parts
+    targets = taught.truth.targets()
+    lesson = _Lesson(
+        network,
+        chosen_by.data.pixels,
+        Material(
+            pixels=taught.data.pixels,
+            targets=targets,
+            how=recipe.augmentation(plan),
+            weights=recipe.loss_weights(targets, plan),
+            learn_weights=recipe.learns_weights(),
+        ),
+        recipe,
+        cache,
+    )
+    heads = [name for name in network.heads if name not in kept]
+    classifiers = [name for name in heads if isinstance(network.heads[name], Classifier)]
+    rest = [name for name in heads if name not in classifiers]
+    frozen = recipe.schedule(FROZEN)
+    # New heads pull a backbone hard in the wrong direction until they know something (arXiv 2202.10054).
+    first = replace(frozen, epochs=min(_FIRST_EPOCHS, frozen.epochs))
+    if recipe.regime == FROZEN:
+        return [(FROZEN, partial(lesson.on_features, heads, frozen))]
+    if recipe.regime == SCRATCH:
+        return [(SCRATCH, partial(lesson.whole, heads))]
+    if recipe.regime != SEQUENTIAL:
+        return [("heads", partial(lesson.on_features, heads, first)), (recipe.regime, partial(lesson.whole, heads))]
+    if not classifiers or not rest:
+        raise DataError("--regime sequential teaches classes, then where they are: the data lack one. Use finetune")
+    return [
+        ("heads", partial(lesson.on_features, classifiers, first)),
+        ("classes", partial(lesson.whole, classifiers)),
+        ("where", partial(lesson.on_features, rest, frozen)),
+    ]
 
 
-def best_epoch(network: Network, progress: Progress, plan: Plan, truth: Truth, watch: Watch) -> dict[str, Any]:
-    """Run all epochs; leave the network as it was at its best, and answer the figures of that moment."""
-    best, figures, state = -1.0, dict[str, Any](), None
-    for epoch, answer in progress:
-        now = judged(answer(), truth, plan.tags, plan.events) if len(truth.tag) else {}
-        watch(epoch, now)
-        if not now or score_of(now) > best:
-            best, figures = (score_of(now), now) if now else (best, {})
-            state = copy.deepcopy(network.state_dict())
-    if state is not None:
-        network.load_state_dict(state)
-    return figures
+@dataclass(frozen=True, slots=True)
+class _Lesson:
+    """What all stages share."""
 
+    network: Network
+    shown: Pixels  # of val
+    material: Material
+    recipe: Recipe
+    cache: FeatureCache
 
-def score_of(figures: Mapping[str, Any]) -> float:
-    """One number to choose an epoch by: the mean of top-1, average precision, and boxes right."""
-    parts = [figures[TAGS]["top1"]] if TAGS in figures else []
-    parts += [event["average_precision"] for event in figures.get(EVENTS, {}).values()]
-    parts += [figures[BOX]["iou50"]] if BOX in figures else []
-    return float(np.mean(parts)) if parts else 0.0
+    def whole(self, names: Sequence[str]) -> Stage:
+        """Backbone and these heads."""
+        schedule = self.recipe.schedule()
+        job = whole(self.network, self.material, names, schedule)
+        return Stage(job, schedule, lambda: answers(self.network, self.shown))
 
-
-def _frozen(
-    network: Network, sets: tuple[Dataset, Dataset], truths: tuple[Truth, ...], kept: Sequence[str], recipe: Recipe
-) -> Progress:
-    features, targets = cached(network, sets[0], truths[0], recipe.seed)
-    seen = train.features_of(network, sets[1].pixels) if len(sets[1]) else None
-    weights = LossWeights(event_yes=event_balance(truths[0].targets().events))
-    for epoch in train.frozen(network, features, targets, recipe.schedule(), weights, recipe.seed, kept=kept):
-        yield epoch, lambda: answers_from(network, seen) if seen is not None else Answers(None, None, None)
-
-
-def _whole(
-    network: Network, sets: tuple[Dataset, Dataset], truths: tuple[Truth, ...], kept: Sequence[str], recipe: Recipe
-) -> Progress:
-    weights = LossWeights(event_yes=event_balance(truths[0].targets().events), label_smoothing=0.05)
-    plan = train.Pictures(sets[0].pixels, truths[0].targets(), Augmentation())
-    for epoch in train.whole(network, plan, recipe.schedule(), weights, recipe.seed):
-        yield epoch, lambda: answers(network, sets[1].pixels)
-
-
-def cached(network: Network, data: Dataset, truth: Truth, seed: int) -> tuple[Features, Targets]:
-    """Backbone features of every picture as it is, in the mirror, and (of few) of random crops; and their targets."""
-    count = int(np.clip(_CACHED_PICTURES // max(1, len(data)), 2, _MOST_VARIANTS))
-    mirror = replace(NO_AUGMENTATION, mirror=1.0)
-    rng = np.random.default_rng((seed, 2))
-    size_px = network.spec.height_px, network.spec.width_px
-    known = truth.targets()
-    features, targets = [], []
-    for how in [NO_AUGMENTATION, mirror, *[Augmentation()] * (count - 2)]:
-        pixels, boxes = augmented(data.pixels, known.box.numpy(), how, size_px, rng)
-        features.append(train.features_of(network, pixels))
-        targets.append(known._replace(box=torch.from_numpy(boxes)))
-    maps, vectors = zip(*features, strict=True)
-    tag, events, box, *_ = zip(*targets, strict=True)
-    return Features(torch.cat(maps), torch.cat(vectors)), Targets(torch.cat(tag), torch.cat(events), torch.cat(box))
+    def on_features(self, names: Sequence[str], schedule: Schedule) -> Stage:
+        """Heads alone, on features that are computed once, of several variants of each picture."""
+        network = self.network
+        count = int(np.clip(_CACHED_PICTURES // max(1, len(self.material.pixels)), 2, _MOST_VARIANTS))
+        size_px = network.spec.height_px, network.spec.width_px
+        maps = any(not isinstance(network.heads[name], Classifier) for name in network.heads)
+        ask = FeatureReader(network, self.cache, maps=maps)
+        variants = count if self.recipe.augment else 1
+        features, targets = varied_features(self.material, size_px, self.recipe.seed, ask, variants)
+        seen = ask(self.shown) if len(self.shown) else None
+        job = heads_on(network, features, replace(self.material, targets=targets), names, schedule.rate)
+        return Stage(job, schedule, lambda: answers_from(network, seen) if seen is not None else Answers())
 
 
 def _facts(recipe: Recipe, taught: Dataset) -> dict[str, Any]:
     return {
-        "base": recipe.base,
-        "regime": recipe.regime,
-        "epochs": recipe.schedule().epochs,
-        "seed": recipe.seed,
+        "recipe": asdict(recipe),
         "pictures": len(taught),
         "classes": {name: taught.label.count(name) for name in taught.classes},
         "torch": torch.__version__,

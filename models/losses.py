@@ -21,6 +21,7 @@ SOFT_TAGS = "soft_tags"
 _MOST_UNEQUAL = 20.0
 _BEND = 0.1  # of the picture: from there on smooth L1 is a straight line
 _USUAL = {TAGS: 1.0, EVENTS: 1.0, BOX: 2.0, POINTS: 1.0, OBJECTS: 1.0, SOFT_TAGS: 1.0}
+PARTS = tuple(_USUAL)
 
 
 class Targets(NamedTuple):
@@ -90,9 +91,7 @@ def _parts(answers: Mapping[str, Tensor], targets: Targets, weights: LossWeights
     return parts
 
 
-def tag_loss(
-    logits_BT: Tensor, tag_B: Tensor, label_smoothing: float = 0.0, share: tuple[float, ...] = ()
-) -> Tensor:
+def tag_loss(logits_BT: Tensor, tag_B: Tensor, label_smoothing: float = 0.0, share: tuple[float, ...] = ()) -> Tensor:
     """Cross-entropy over the pictures whose tag is known (>= 0); `share` (T,) are the weights of the classes."""
     total = functional.cross_entropy(
         logits_BT,
@@ -183,7 +182,5 @@ def point_loss(found_BK3: Tensor, target_BK3: Tensor, box_B4: Tensor) -> Tensor:
     box = box_B4[:, None]
     wanted = (target_BK3[..., :2] - box[..., :2]) / box[..., 2:]
     place = functional.smooth_l1_loss(found_BK3[known][:, :2], wanted[known], beta=_BEND, reduction="sum")
-    seen = functional.binary_cross_entropy_with_logits(
-        found_BK3[known][:, 2], target_BK3[known][:, 2], reduction="sum"
-    )
+    seen = functional.binary_cross_entropy_with_logits(found_BK3[known][:, 2], target_BK3[known][:, 2], reduction="sum")
     return (place + seen) / known.sum().clamp(min=1)

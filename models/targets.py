@@ -1,63 +1,138 @@
 """From classes of folders to what each head is to answer: tags, events, boxes; what is unknown stays unknown."""
 
+# N pictures, E events, A attributes, K points, M objects at most in one picture
+
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from models import geometry
-from models.data import Dataset
+from models.data.dataset import Dataset
 from models.losses import Targets
-from models.spec import NONE
+from models.network import BOX, EVENTS, OBJECTS, POINTS, TAGS, attribute
+from models.spec import NONE, Spec
 from pipeline.errors import DataError
+
+HEADS = ("classifier", "localizer", "attributes", "points", "detector")
+_MANY = 2  # objects in a picture, from which on one box does not tell it all
+_FILL = (-1.0, 0.0, 0.0, 1.0, 1.0)  # no object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Which labels the data teach, by head."""
+
+    tags: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
+    boxes: bool = False
+    box_per_class: bool = False
+    attributes: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    points: tuple[str, ...] = ()
+    detector: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, spec: Spec) -> Plan:
+        """What the heads of a network answer."""
+        return cls(
+            tags=spec.tags,
+            events=spec.events,
+            boxes=spec.localizer,
+            box_per_class=spec.box_per_class,
+            attributes=spec.attributes,
+            points=spec.points,
+            detector=spec.detector,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What is known about N pictures: tag (N,) or -1; events (N, E) 1, 0 or NaN; box (N, 4) xyxy or NaN."""
+    """What is known about N pictures: tag (N,) or -1; events (N, E) 1, 0 or NaN; box (N, 4) xyxy or NaN; attributes
+    (N, A) or -1; points (N, K, 3) or NaN; objects (N, M, 5) class, x0, y0, x1, y1, filled up with class -1, NaN where
+    nobody listed them."""
 
     tag: npt.NDArray[np.int64]
     events: npt.NDArray[np.float32]
     box: npt.NDArray[np.float32]
+    attributes: npt.NDArray[np.int64]
+    points: npt.NDArray[np.float32]
+    objects: npt.NDArray[np.float32]
 
     def targets(self) -> Targets:
         """The same as tensors for a loss; boxes as x, y, w, h."""
         xywh = geometry.to_xywh(self.box).astype(np.float32)
-        return Targets(torch.from_numpy(self.tag), torch.from_numpy(self.events), torch.from_numpy(xywh))
+        tensors: list[Tensor] = [
+            torch.from_numpy(part) for part in (self.tag, self.events, xywh, self.attributes, self.points, self.objects)
+        ]
+        tag, events, box, attributes, points, objects = tensors
+        return Targets(tag, events, box, attributes=attributes, points=points, objects=objects)
+
+    def without(self, heads: Sequence[str]) -> Truth:
+        """The same, with nothing known for these heads: the data do not speak about them."""
+        unknown: dict[str, dict[str, Any]] = {
+            TAGS: {"tag": np.full_like(self.tag, -1)},
+            EVENTS: {"events": np.full_like(self.events, np.nan)},
+            BOX: {"box": np.full_like(self.box, np.nan)},
+            POINTS: {"points": np.full_like(self.points, np.nan)},
+            OBJECTS: {"objects": np.full_like(self.objects, np.nan)},
+            attribute(0): {"attributes": np.full_like(self.attributes, -1)},
+        }
+        return replace(self, **{name: value for head in heads for name, value in unknown.get(head, {}).items()})
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Which labels the data teach, by kind."""
-
-    tags: tuple[str, ...]
-    events: tuple[str, ...]
-    boxes: bool
-
-
-def plan_labels(classes: Sequence[str], events: Sequence[str], *, boxes: bool) -> Plan:
-    """Sort the classes found into tags and events. `none` is what negatives are called.
+def plan_labels(
+    data: Dataset, events: Sequence[str], heads: Sequence[str] = (), *, box_per_class: bool = False
+) -> Plan:
+    """Sort what was found into labels by head. `none` is what negatives are called.
 
     Classes beside events become tags where there are two of them or more; a single one is their background. One class
-    alone can still teach its boxes. Raises DataError.
+    alone can still teach its boxes. `heads` are the wanted ones of HEADS; none named: all that the data can teach, the
+    detector where a picture lists more than one object. Raises DataError.
     """
+    wanted = set(heads or HEADS)
+    boxes = "localizer" in wanted and bool(np.isfinite(data.box).all(axis=1).any())
+    detector = _detector(data, asked="detector" in heads) if "detector" in wanted else ()
+    points = data.point_names if "points" in wanted else ()
+    attributes = _attributes(data) if "attributes" in wanted else ()
+    where = boxes or bool(detector) or bool(attributes)
+    tags, events = _classes(data.classes, events, alone=where) if "classifier" in wanted else ((), tuple(events))
+    if box_per_class and not (boxes and tags):
+        raise DataError("--box-per-class: the data have no boxes, or no classes. Give both, or leave it out")
+    for head, found in (("localizer", boxes), ("detector", detector), ("points", points), ("attributes", attributes)):
+        if head in heads and not found:
+            raise DataError(f"--heads {head}: the data teach nothing of that. See docs/models.md for what is read")
+    return Plan(
+        tags=tags,
+        events=events,
+        boxes=boxes,
+        box_per_class=box_per_class,
+        attributes=attributes,
+        points=points,
+        detector=detector,
+    )
+
+
+def _classes(classes: Sequence[str], events: Sequence[str], *, alone: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Tags and events. `alone`: a class without negatives is no error, since something else is taught."""
     unknown = sorted(set(events) - set(classes))
     if unknown:
         raise DataError(f"--events {' '.join(unknown)}: no such class; found {', '.join(sorted(classes))}")
     others = tuple(sorted(set(classes) - set(events)))
+    if not (others or events or alone):
+        raise DataError("nothing says what the pictures show: no class and no box. Add folders of classes, or boxes")
     if events and not others:
         raise DataError(_no_negatives(events))
-    if events and len(others) == 1:
-        return Plan((), tuple(events), boxes)
-    if not events and len(others) == 1:
-        if boxes:
-            return Plan((), (), boxes)
+    if len(others) >= _MANY:
+        return others, tuple(events)
+    if not events and not alone:
         raise DataError(_no_negatives(others))
-    return Plan(others, tuple(events), boxes)
+    return (), tuple(events)
 
 
 def _no_negatives(labels: Sequence[str]) -> str:
@@ -67,17 +142,65 @@ def _no_negatives(labels: Sequence[str]) -> str:
     )
 
 
-def truth_of(data: Dataset, tags: Sequence[str], events: Sequence[str]) -> Truth:
+def _detector(data: Dataset, *, asked: bool) -> tuple[str, ...]:
+    """Classes of objects, where pictures list several of them or it was asked for."""
+    many = len(data.objects) > 0 and int(np.bincount(data.objects.picture).max()) >= _MANY
+    return tuple(sorted(set(data.objects.label) - {""})) if asked or many else ()
+
+
+def _attributes(data: Dataset) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Sets with two values or more, by name."""
+    values = {name: tuple(sorted(set(column) - {""})) for name, column in data.attributes.items()}
+    return tuple((name, labels) for name, labels in sorted(values.items()) if len(labels) >= _MANY)
+
+
+def truth_of(data: Dataset, plan: Plan) -> Truth:
     """The data's classes as those labels. A class that is an event has no tag; any other class is no event.
 
-    A class that the labels do not know teaches (and judges) neither; of its boxes nothing is lost.
+    A class that the labels do not know has no tag, and no class at all is unknown for both; no box is lost for that.
     """
-    number = {name: k for k, name in enumerate(tags)}
-    tag = np.array([number.get(label, -1) for label in data.label], np.int64)
-    yes = np.array([[label == event for event in events] for label in data.label], np.float32)
-    return Truth(tag, yes.reshape(len(data), len(events)), data.box)
+    tag = _numbers(data.label, plan.tags)
+    yes = np.array([[label == event if label else np.nan for event in plan.events] for label in data.label], np.float32)
+    sets = [_numbers(data.attributes.get(name, ("",) * len(data)), labels) for name, labels in plan.attributes]
+    return Truth(
+        tag,
+        yes.reshape(len(data), len(plan.events)),
+        data.box,
+        np.stack(sets, axis=1) if sets else np.empty((len(data), 0), np.int64),
+        _points(data, plan.points),
+        _objects(data, plan.detector),
+    )
 
 
-def unknown_classes(data: Dataset, tags: Sequence[str], events: Sequence[str]) -> tuple[str, ...]:
+def _numbers(names: Sequence[str], labels: Sequence[str]) -> npt.NDArray[np.int64]:
+    number = {name: k for k, name in enumerate(labels)}
+    return np.array([number.get(name, -1) for name in names], np.int64)
+
+
+def _points(data: Dataset, names: Sequence[str]) -> npt.NDArray[np.float32]:
+    """The points of those names, NaN where the data do not have them."""
+    found = np.full((len(data), len(names), 3), np.nan, np.float32)
+    for k, name in enumerate(names):
+        if name in data.point_names:
+            found[:, k] = data.points[:, data.point_names.index(name)]
+    return found
+
+
+def _objects(data: Dataset, names: Sequence[str]) -> npt.NDArray[np.float32]:
+    """Objects of those classes by picture. A class that is not known is background."""
+    known = _numbers(data.objects.label, names)
+    rows = np.flatnonzero(known >= 0)
+    picture = data.objects.picture[rows]
+    place = np.arange(len(picture)) - np.searchsorted(picture, picture)
+    most = int(place.max(initial=-1)) + 1 if names else 0
+    objects = np.tile(np.array(_FILL, np.float32), (len(data), max(most, 1), 1))
+    if names:
+        objects[picture, place, 0] = known[rows]
+        objects[picture, place, 1:] = data.objects.xyxy[rows]
+    objects[~data.listed] = np.nan
+    return objects
+
+
+def unknown_classes(data: Dataset, plan: Plan) -> tuple[str, ...]:
     """Classes of the data that are no labels; beside events they are their negatives."""
-    return tuple(sorted(set(data.classes) - {*tags, *events, NONE}))
+    return tuple(sorted(set(data.classes) - {*plan.tags, *plan.events, *plan.detector, NONE}))

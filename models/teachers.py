@@ -1,8 +1,5 @@
-"""What two larger networks say of a picture: targets from which a small one learns. Used only to make the default.
-
-MobileNetV2 (Apache-2.0) gives pooled features of crops; YOLOX-nano (Apache-2.0) gives the main subject's box. Neither
-is needed to use a checkpoint.
-"""
+"""What a detector says of a picture: the main subject's box, from which a small network learns. Used only to make the
+default: YOLOX-nano (Apache-2.0) is not needed to use a checkpoint."""
 
 from __future__ import annotations
 
@@ -12,66 +9,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor, nn
-from torch.fx.experimental.optimization import fuse
-from torch.nn import functional
-from torchvision import models
-
-from models.backbone import MEAN, STD
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Detector = Callable[[Floats], Floats]  # (1, 3, 416, 416) BGR 0-255 -> (1, 3549, 85) raw
 
-FEATURE_PX = 160
-FEATURES = 1280
 _DETECTOR_PX = 416
 _MIN_SCORE = 0.3
-
-
-class SamePadded(nn.Module):
-    """A stride-2 convolution padded right and below only, as the weights were trained."""
-
-    def __init__(self, conv: nn.Conv2d) -> None:
-        super().__init__()
-        self.conv = conv
-        conv.padding = (0, 0)
-
-    def forward(self, x_BDHW: Tensor) -> Tensor:
-        out: Tensor = self.conv(functional.pad(x_BDHW, (0, 1, 0, 1)))
-        return out
-
-
-def feature_teacher(weights: Path) -> Callable[[Pixels], Floats]:
-    """A function from uint8 (B, H, W, 3) to pooled MobileNetV2 features (B, 1280), at FEATURE_PX."""
-    network = models.mobilenet_v2(weights=None)
-    network.load_state_dict({k: v.float() for k, v in torch.load(weights, weights_only=True).items()})
-    network.eval()
-    for parent in list(network.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, nn.Conv2d) and child.stride == (2, 2):
-                setattr(parent, name, SamePadded(child))
-    trunk = fuse(network.features).to(memory_format=torch.channels_last)
-    mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
-
-    def features(pixels: Pixels) -> Floats:
-        x_BDHW = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
-        size = (FEATURE_PX, FEATURE_PX)
-        x_BDHW = functional.interpolate(x_BDHW, size, mode="bilinear", antialias=True, align_corners=False)
-        with torch.inference_mode():
-            out = trunk(((x_BDHW - mean) / std).contiguous(memory_format=torch.channels_last)).mean((2, 3))
-        return np.asarray(out.numpy(), np.float32)
-
-    return features
-
-
-def feature_classes(weights: Path) -> nn.Linear:
-    """MobileNetV2's class layer on those features, which stays as it is."""
-    state = torch.load(weights, weights_only=True)
-    layer = nn.Linear(FEATURES, len(state["classifier.1.bias"])).requires_grad_(requires_grad=False)
-    layer.load_state_dict({name: state[f"classifier.1.{name}"].float() for name in ("weight", "bias")})
-    return layer
 
 
 def onnx_detector(path: Path) -> Detector:

@@ -1,7 +1,7 @@
 """Media for the tests, and runs over them: made once per session, when the first test asks for them."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,14 @@ from tests.games import Desk, make_game
 
 settings.register_profile("matchcut", deadline=None)  # a shared machine stalls at times; that is no finding
 settings.load_profile("matchcut")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What commands keep for next time is kept for these tests only."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

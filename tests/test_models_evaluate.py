@@ -7,14 +7,18 @@ import pytest
 
 from models.evaluate import (
     Answers,
+    Found,
     Seen,
     average_precision,
     best_constant,
     box_figures,
     event_figures,
     judged,
+    score_of,
     tag_figures,
 )
+from models.figures.detection import Objects
+from models.spec import Spec
 from models.targets import Truth
 
 
@@ -67,10 +71,74 @@ def test_boxes_are_compared_with_the_best_box_that_never_looks() -> None:
     assert best_constant(truth).tolist() == [0, 0, 0.5, 0.5]
 
 
+def truth(count: int, **known: np.ndarray) -> Truth:
+    """Nothing is known but what is given."""
+    nothing: dict[str, np.ndarray] = {
+        "tag": np.full(count, -1),
+        "events": np.full((count, 1), np.nan, np.float32),
+        "box": np.full((count, 4), np.nan, np.float32),
+        "attributes": np.full((count, 1), -1),
+        "points": np.full((count, 2, 3), np.nan, np.float32),
+        "objects": np.full((count, 1, 5), np.nan, np.float32),
+    }
+    return Truth(**nothing | known)
+
+
+SPEC = Spec(
+    backbone="resnet18",
+    height_px=64,
+    width_px=64,
+    tags=("a", "b", "c"),
+    events=("dunk",),
+    localizer=True,
+    attributes=(("age", ("young", "old")),),
+    points=("left", "right"),
+    detector=("ball", "goal"),
+)
+BOXES = np.array([[0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1]], np.float32)
+FOUND = Answers(
+    tags=logits(0, 1),
+    events=np.array([[1.0], [-1.0]], np.float32),
+    boxes=BOXES[:, None],
+    attributes=(logits(0, 1, classes=2),),
+    points=np.array([[[0.5, 0.5, 1], [0.5, 0.5, 1]]] * 2, np.float32),
+    objects=Found(Objects(np.array([0, 1]), np.array([0, 1]), BOXES), np.array([0.9, 0.8], np.float32)),
+)
+
+
 def test_a_head_nothing_is_known_for_has_no_figures() -> None:
-    truth = Truth(np.array([-1, -1]), np.full((2, 1), np.nan, np.float32), np.full((2, 4), np.nan, np.float32))
-    found = Answers(logits(0, 1), np.zeros((2, 1), np.float32), np.zeros((2, 4), np.float32))
-    assert judged(found, truth, ("a", "b", "c"), ("dunk",)) == {}
+    assert judged(FOUND, truth(2), SPEC) == {}
+
+
+def test_every_head_is_judged_where_something_is_known() -> None:
+    known = truth(
+        2,
+        tag=np.array([0, 2]),
+        events=np.array([[1], [np.nan]], np.float32),
+        box=BOXES,
+        attributes=np.array([[-1], [1]]),
+        points=np.array([[[0.25, 0.25, 1], [0.5, 0.5, 1]], [[np.nan] * 3] * 2], np.float32),
+        objects=np.array([[[0, *BOXES[0]]], [[0, *BOXES[1]]]], np.float32),
+    )
+    figures = judged(FOUND, known, SPEC)
+    assert figures["tags"]["top1"] == 0.5
+    assert figures["events"]["dunk"]["right"] == 1.0
+    assert figures["box"]["iou50"] == 1.0
+    assert figures["attributes"]["age"] == {**figures["attributes"]["age"], "pictures": 1, "top1": 1.0}
+    assert figures["points"]["pck"] == 0.5 and figures["points"]["points"] == 2  # the right one is half a box away
+    assert figures["objects"]["map50"] == pytest.approx(0.505, abs=0.01)  # one of two balls, at the first place
+    assert score_of(figures) == pytest.approx((0.5 + 1 + 1 + 1 + 0.5 + figures["objects"]["map50"]) / 6)
+
+
+def test_only_pictures_whose_objects_are_listed_judge_the_detector() -> None:
+    known = truth(2, objects=np.array([[[0, *BOXES[0]]], [[np.nan] * 5]], np.float32))
+    assert judged(FOUND, known, SPEC)["objects"]["map50"] == pytest.approx(1.0)
+
+
+def test_of_boxes_for_each_class_the_best_tags_counts() -> None:
+    both = np.stack([BOXES, BOXES, BOXES], axis=1)[:, [0, 1, 2]].copy()
+    both[0, 1:] = both[1, [0, 2]] = 0.1
+    assert Answers(tags=logits(0, 1), boxes=both).box == pytest.approx(BOXES)
 
 
 SPLIT = {"train": ("t1", "t2"), "val": ("v",), "heldout": ("h",)}

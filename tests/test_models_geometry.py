@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models import geometry
-from models.augment import NO_AUGMENTATION, Augmentation, augmented, random_crops
 
 Floats = npt.NDArray[np.float64]
 
@@ -62,39 +61,3 @@ def test_overlap_of_boxes_known_by_hand() -> None:
     assert geometry.iou(left, right) == pytest.approx(1 / 3)
     assert geometry.iou(left, np.array([0.5, 0, 1, 1.0])) == 0
     assert geometry.iou(np.zeros(4), np.zeros(4)) == 0
-
-
-def _square(xyxy: Floats, side_px: int = 64) -> npt.NDArray[np.uint8]:
-    """A black picture with a white rectangle at `xyxy`."""
-    picture = np.zeros((side_px, side_px, 3), np.uint8)
-    x0, y0, x1, y1 = np.rint(xyxy * side_px).astype(int)
-    picture[y0:y1, x0:x1] = 255
-    return picture
-
-
-@given(seed=st.integers(0, 10_000))
-def test_a_box_follows_its_object_through_crop_and_mirror(seed: int) -> None:
-    box = np.array([0.375, 0.25, 0.625, 0.75], np.float32)
-    rng = np.random.default_rng(seed)
-    pixels, xywh = augmented(_square(box)[None], geometry.to_xywh(box)[None], Augmentation(light=0), (64, 64), rng)
-    if np.isnan(xywh).any():
-        return
-    rows, columns = np.nonzero(pixels[0, :, :, 0] > 127)
-    seen = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]) / 64
-    assert geometry.iou(seen, geometry.to_xyxy(xywh[0])) > 0.85
-
-
-def test_no_augmentation_changes_nothing() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), dtype=np.uint8)
-    boxes_in = np.full((3, 4), 0.25, np.float32)
-    out, boxes_out = augmented(pixels, boxes_in, NO_AUGMENTATION, (40, 40), np.random.default_rng(1))
-    assert np.array_equal(out, pixels)
-    assert boxes_out == pytest.approx(boxes_in)
-
-
-@given(st.floats(0.1, 1), st.integers(0, 1000))
-def test_crops_lie_inside_and_keep_the_area_they_promise(smallest: float, seed: int) -> None:
-    crops = random_crops(20, Augmentation(smallest_area=smallest, stretch=1.0), np.random.default_rng(seed))
-    assert (crops >= 0).all()
-    assert (crops <= 1 + 1e-6).all()
-    assert (geometry.area(crops) >= smallest - 1e-4).all()

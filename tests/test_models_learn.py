@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from models import train
+from models.backbone import Features
+from models.cache import FeatureCache
 from models.checkpoint import load, save
-from models.data import Dataset
-from models.learn import Learned, Recipe, learn, split
-from models.network import BOX, EVENTS, TAGS, Network
+from models.data.dataset import Dataset
+from models.features import FeatureReader
+from models.learn import Learned, Surroundings, learn, split, try_rates
+from models.network import BOX, EVENTS, OBJECTS, POINTS, TAGS, Network, attribute
+from models.recipe import Recipe
+from models.stages import Progress
+from models.start import initialise, measure_batchnorm
 from models.targets import Plan, plan_labels
-from pipeline.errors import DataError
+from pipeline.errors import ConfigError, DataError
 from tests import networks
-from tests.lessons import dataset
+from tests.lessons import dataset, scenes
 
 QUICK = 12  # epochs: enough for colours
 SIDE_PX = 112  # of the embedded default, which has learned to see; a network of random values has not
@@ -32,18 +38,24 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-def taught(data: Dataset, plan: Plan, base: str, val: Dataset | None = None, **recipe: Any) -> Learned:
-    def watch(epoch: train.Epoch, figures: Mapping[str, Any]) -> None:
-        assert np.isfinite(list(epoch.losses.values())).all()
+def watch(progress: Progress) -> None:
+    assert np.isfinite(list(progress.epoch.losses.values())).all()
 
+
+def taught(
+    data: Dataset, plan: Plan, base: str, val: Dataset | None = None, around: Surroundings | None = None, **recipe: Any
+) -> Learned:
     torch.set_num_threads(1)
-    return learn(data, val, plan, Recipe(**{"base": base, "epochs": QUICK, **recipe}), watch)
+    around = around or Surroundings(watch=watch)
+    return learn(data, val, plan, Recipe(**{"base": base, "epochs": QUICK, "average": 0.9, **recipe}), around)
 
 
-COLOURS = Plan(("dunk", "pass", "rest"), (), boxes=False)
+COLOURS = Plan(tags=("dunk", "pass", "rest"))
+BOXES = Plan(boxes=True)
+BOTH = replace(COLOURS, boxes=True)
 
 
-def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
+def same(a: nn.Module, b: nn.Module) -> bool:
     """Bit for bit."""
     before, after = a.state_dict(), b.state_dict()
     return before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
@@ -56,7 +68,7 @@ def test_new_tags_are_told_apart_by_the_embedded_default() -> None:
 
 def test_what_is_frozen_and_what_the_data_do_not_teach_stay_as_they_were(base: str) -> None:
     data = dataset(8).relabelled({"dunk": "jump"})
-    learned = taught(data, Plan(data.classes, (), boxes=False), base)
+    learned = taught(data, Plan(tags=data.classes), base)
     known = load(Path(base))[0]
     assert learned.kept == (EVENTS, BOX)
     assert same(known.backbone, learned.network.backbone)
@@ -69,57 +81,186 @@ def test_a_head_goes_where_one_of_its_labels_is_taught_anew(base: str) -> None:
     assert learned.info.spec.events == ()
 
 
-@pytest.mark.parametrize("regime", ["frozen", "finetune", "scratch"])
+REGIMES = ["frozen", "finetune", "joint", "sequential", "scratch"]
+
+
+@pytest.mark.parametrize("regime", REGIMES)
 def test_the_same_seed_gives_the_same_file_and_another_one_another(base: str, regime: str, tmp_path: Path) -> None:
-    data = dataset(8)
+    data = dataset(4, boxed=True)
     versions = []
     for number, seed in enumerate((0, 0, 1)):
-        learned = taught(data, COLOURS, base, regime=regime, epochs=2, seed=seed)
+        learned = taught(data, BOTH, base, regime=regime, epochs=1, seed=seed)
         versions.append(save(learned.network, learned.info, tmp_path / f"{number}.safetensors").version)
     assert versions[0] == versions[1] != versions[2]
 
 
-def test_finetuning_moves_the_backbone_less_than_the_heads(base: str) -> None:
-    learned = taught(dataset(8), COLOURS, base, regime="finetune", epochs=1)
-    rates = train.rate_groups(learned.network, Recipe(regime="finetune").schedule())
-    assert not same(load(Path(base))[0].backbone, learned.network.backbone)
-    assert rates[0]["lr"] == 0.005 and rates[1]["lr"] == 0.05
+class Killed(Exception):
+    """As good as a signal."""
+
+
+@pytest.mark.parametrize(("regime", "stop"), [("frozen", 1), ("finetune", 3), ("sequential", 1), ("sequential", 5)])
+def test_a_run_that_was_killed_goes_on_and_ends_the_same(base: str, regime: str, stop: int, tmp_path: Path) -> None:
+    data, seen = dataset(4, boxed=True), list[str]()
+
+    def dying(progress: Progress) -> None:
+        seen.append(progress.stage)
+        if len(seen) > stop:
+            raise Killed
+
+    def run(around: Surroundings) -> Learned:
+        return taught(data, BOTH, base, around=around, regime=regime, epochs=2)
+
+    whole = run(Surroundings(watch=watch))
+    state = tmp_path / "state"
+    with pytest.raises(Killed):
+        run(Surroundings(watch=dying, state=state))
+    after = list[str]()
+    again = run(Surroundings(watch=lambda progress: after.append(progress.stage), state=state))
+    assert same(whole.network, again.network)
+    assert whole.info == again.info
+    total = sum(stage["epochs"] for stage in whole.info.training["stages"])
+    assert len(after) == total - stop  # no epoch that was done is done again
+
+
+def test_the_state_of_another_run_is_not_taken_up(base: str, tmp_path: Path) -> None:
+    data, state = dataset(6), tmp_path / "state"
+    first = taught(data, COLOURS, base, around=Surroundings(watch=watch, state=state), epochs=2)
+    other = taught(data, COLOURS, base, around=Surroundings(watch=watch, state=state), epochs=2, seed=1)
+    alone = taught(data, COLOURS, base, epochs=2, seed=1)
+    assert same(other.network, alone.network) and not same(first.network, other.network)
+    state.write_bytes(b"not a state at all")
+    assert same(
+        taught(data, COLOURS, base, around=Surroundings(watch=watch, state=state), epochs=2).network, first.network
+    )
+
+
+def test_the_regressor_that_comes_after_changes_no_bit_of_classifier_and_backbone(base: str) -> None:
+    data, states = dataset(8, boxed=True), dict[str, dict[str, torch.Tensor]]()
+    network: list[Network] = []
+
+    def looking(progress: Progress) -> None:
+        if progress.stage == "where":
+            state = {k: v.clone() for k, v in network[0].state_dict().items() if not k.startswith("heads.box")}
+            states.setdefault("before", state)
+            states["after"] = state
+
+    from models import learn as module
+
+    original = module.start
+
+    def started(recipe: Recipe, plan: Plan) -> tuple[Network, tuple[str, ...]]:
+        made = original(recipe, plan)
+        network.append(made[0])
+        return made
+
+    module.start = started
+    try:
+        learned = taught(data, BOTH, base, around=Surroundings(watch=looking), regime="sequential", epochs=4)
+    finally:
+        module.start = original
+    assert states["before"].keys() == states["after"].keys()
+    assert all(torch.equal(states["before"][name], states["after"][name]) for name in states["before"])
+    assert [stage["stage"] for stage in learned.info.training["stages"]] == ["heads", "classes", "where"]
+
+
+def test_finetuning_moves_the_backbone_more_slowly_than_the_heads() -> None:
+    schedule = Recipe(regime="finetune").schedule()
+    assert schedule.backbone_rate < schedule.rate
+    joint = Recipe(regime="joint").schedule()
+    assert joint.backbone_rate == joint.rate
+
+
+def test_in_the_joint_regime_the_weights_are_learned_unless_they_are_given(base: str) -> None:
+    data = dataset(8, boxed=True)
+    learned = taught(data, BOTH, base, regime="joint", epochs=2)
+    assert set(learned.info.training["stages"][-1]["weights"]) == {TAGS, BOX}
+    given = taught(data, BOTH, base, regime="joint", epochs=2, weights={BOX: 3.0})
+    assert "weights" not in given.info.training["stages"][-1]
+
+
+def test_training_stops_when_nothing_gets_better(base: str) -> None:
+    learned = taught(dataset(20, side_px=SIDE_PX), COLOURS, "default", epochs=60, patience=3)
+    (stage,) = learned.info.training["stages"]
+    assert stage["epochs"] == stage["best"] + 3 < 60
 
 
 def test_an_event_is_told_from_its_background() -> None:
     data = dataset(20, side_px=SIDE_PX).relabelled({"pass": "other", "rest": "other"})
-    learned = taught(data, plan_labels(data.classes, ("dunk",), boxes=False), "default")
+    learned = taught(data, plan_labels(data, ("dunk",)), "default")
     assert learned.info.spec.events == ("dunk",)
     assert learned.info.metrics["val"][EVENTS]["dunk"]["average_precision"] >= 0.9
 
 
-def test_boxes_are_learned_better_than_the_best_constant_box() -> None:
+@pytest.mark.parametrize("per_class", [False, True])
+def test_boxes_are_learned_better_than_the_best_constant_box(per_class: bool) -> None:
     data = dataset(50, boxed=True, side_px=SIDE_PX)
-    learned = taught(data, Plan((), (), boxes=True), "default", epochs=40)
+    learned = taught(data, replace(BOTH, box_per_class=per_class), "default", epochs=40)
     figures = learned.info.metrics["val"][BOX]
     assert figures["iou50"] > figures["iou50_constant"] + 0.1
 
 
+def test_many_objects_are_found_better_than_by_never_looking() -> None:
+    data = replace(scenes(40), pixels=scenes(40).pixels.repeat(2, axis=1).repeat(2, axis=2))
+    plan = plan_labels(data, (), ("detector",))
+    assert plan == Plan(detector=("dunk", "pass", "rest"))
+    learned = taught(data, plan, "default", epochs=25, size_px=128)
+    figures = learned.info.metrics["val"][OBJECTS]
+    assert figures["map50"] > figures["map50_blind"] + 0.2
+
+
+def test_attributes_and_points_are_learned_beside_everything_else() -> None:
+    data = dataset(40, boxed=True, side_px=SIDE_PX)
+    points = np.stack(
+        [np.concatenate([place, np.ones((len(data), 1))], axis=1) for place in (data.box[:, :2], data.box[:, [2, 1]])],
+        axis=1,
+    )
+    warm = tuple("warm" if label == "dunk" else ("", "cold")[number % 2] for number, label in enumerate(data.label))
+    data = replace(
+        data, attributes={"heat": warm}, points=points.astype(np.float32), point_names=("left corner", "right corner")
+    )
+    plan = plan_labels(data, ())
+    assert plan.attributes == (("heat", ("cold", "warm")),)
+    learned = taught(data, plan, "default", epochs=20)
+    figures = learned.info.metrics["val"]
+    assert set(learned.network.heads) == {TAGS, BOX, attribute(0), POINTS}
+    assert figures["attributes"]["heat"]["top1"] >= 0.9
+    assert figures["points"]["pck"] >= 0.9
+    assert learned.info.spec.served_tags[-2:] == ("heat: cold", "heat: warm")
+
+
 @pytest.mark.parametrize("regime", ["frozen", "finetune"])
 def test_boxes_can_be_all_that_is_learned(base: str, regime: str, tmp_path: Path) -> None:
-    learned = taught(dataset(4, boxed=True), Plan((), (), boxes=True), base, regime=regime, epochs=1)
+    learned = taught(dataset(4, boxed=True), BOXES, base, regime=regime, epochs=1)
     assert save(learned.network, learned.info, tmp_path / "a.safetensors").spec.localizer
 
 
-def test_the_split_is_stored_and_no_file_is_in_both_parts(base: str) -> None:
-    info = taught(dataset(10), COLOURS, base, epochs=1).info
-    assert set(info.split) == {"train", "val"}
-    assert not set(info.split["train"]) & set(info.split["val"])
-    assert len(info.split["train"]) + len(info.split["val"]) == 30
+def test_where_classes_come_first_there_must_be_some(base: str) -> None:
+    with pytest.raises(DataError, match="sequential teaches classes"):
+        taught(dataset(4, boxed=True), BOXES, base, regime="sequential")
+
+
+def test_the_split_is_stored_and_no_file_is_in_two_parts(base: str) -> None:
+    info = taught(dataset(10), COLOURS, base, epochs=1, heldout=0.2).info
+    assert {name: len(digests) for name, digests in info.split.items()} == {"train": 18, "val": 6, "heldout": 6}
+    assert len({digest for digests in info.split.values() for digest in digests}) == 30
+    assert info.metrics["heldout"][TAGS]["pictures"] == 6
 
 
 def test_a_val_of_ones_own_is_never_trained_on() -> None:
     data = dataset(5)
     val = data.rows(np.arange(3))
-    val = Dataset(val.pixels, val.label, val.box, np.arange(3), val.paths[:3], val.digests[:3], val.groups[:3])
-    assert split(data, val, 0)["train"].tolist() == list(range(3, 15))
+    val = replace(val, file=np.arange(3), paths=val.paths[:3], digests=val.digests[:3], groups=val.groups[:3])
+    assert not set(range(3)) & set(split(data, val, 0)["train"].tolist())
     with pytest.raises(DataError, match="every file is in --val"):
         taught(data.rows(np.arange(3)), COLOURS, "default", val=val)
+
+
+def test_scores_are_calibrated_where_val_says_enough(base: str) -> None:
+    few = taught(dataset(10), COLOURS, base, epochs=1).info
+    assert not few.calibrated
+    info = taught(dataset(40, side_px=SIDE_PX), COLOURS, "default", epochs=3).info
+    assert info.calibrated
+    assert info.metrics["calibration"][TAGS]["temperature"] > 0
 
 
 def test_what_bf16_changes_stands_in_the_file(base: str) -> None:
@@ -128,17 +269,90 @@ def test_what_bf16_changes_stands_in_the_file(base: str) -> None:
     assert set(effect) == {"pictures", "kept", "change"}
 
 
-def test_the_rate_rises_and_then_falls_to_nothing() -> None:
-    rates = [train.rate_at(step, 100, 0.1) for step in range(100)]
-    assert rates[9] == max(rates) == 1.0
-    assert rates[:10] == sorted(rates[:10]) and rates[10:] == sorted(rates[10:], reverse=True)
-    assert rates[-1] < 1e-3
+def test_features_are_computed_once_and_kept(base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = FeatureCache(tmp_path / "features")
+    around = Surroundings(watch=watch, features=cache)
+    first = taught(dataset(8), COLOURS, base, around=around, epochs=2)
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "features").iterdir()}
+    assert files
+
+    def computed() -> Features:
+        raise AssertionError("asked again")
+
+    for path in files:
+        cache.features(path.stem, computed)
+    again = taught(dataset(8), COLOURS, base, around=around, epochs=2)
+    assert set((tmp_path / "features").iterdir()) == set(files)
+    assert same(first.network, again.network)
+    assert same(first.network, taught(dataset(8), COLOURS, base, epochs=2).network)
+
+
+def test_features_that_were_damaged_are_computed_again(tmp_path: Path) -> None:
+    cache, fresh = FeatureCache(tmp_path), Features(torch.ones(1, 2, 1, 1), torch.ones(1, 2))
+    (tmp_path / "key.safetensors").write_bytes(b"half a fi")
+    assert torch.equal(cache.features("key", lambda: fresh).vector, fresh.vector)
+    assert torch.equal(cache.features("key", lambda: Features(fresh.map, fresh.vector * 0)).vector, fresh.vector)
 
 
 def test_cached_features_are_those_of_the_network_itself() -> None:
-    network: Network = networks.network()
+    network = networks.network()
     pixels = networks.pictures(3)
-    features = train.features_of(network, pixels)
+    features = FeatureReader(network, FeatureCache(None), maps=True)(pixels)
     with torch.inference_mode():
         direct = network.backbone(torch.from_numpy(pixels))
     assert torch.allclose(features.vector.float(), direct.vector, rtol=2e-3, atol=1e-3)
+    assert torch.allclose(features.map.float(), direct.map, rtol=2e-3, atol=1e-3)
+    assert FeatureReader(network, FeatureCache(None), maps=False)(pixels).map.numel() == 0
+
+
+def folded(network: Network) -> Network:
+    """The same function, with every BatchNorm's scale in the kernel before it: mean 0, variance 1, as converted files
+    have it."""
+    trunk = network.backbone.trunk
+    for node in trunk.graph.nodes:
+        layer = trunk.get_submodule(str(node.target)) if node.op == "call_module" else None
+        if isinstance(layer, nn.BatchNorm2d):
+            kernel = trunk.get_submodule(str(node.args[0].target))
+            with torch.no_grad():
+                scale = layer.weight / (layer.running_var + layer.eps).sqrt()
+                kernel.weight *= scale.view(-1, 1, 1, 1)
+                layer.bias -= scale * layer.running_mean
+                layer.weight.fill_((1 + layer.eps) ** 0.5)
+                layer.running_mean.zero_()
+                layer.running_var.fill_(1)
+    return network
+
+
+def test_batchnorm_that_was_folded_away_is_measured_and_no_answer_changes() -> None:
+    known, pixels = load(Path("models/weights/default.safetensors"))[0], networks.pictures(16, side_px=SIDE_PX)
+    network = folded(load(Path("models/weights/default.safetensors"))[0])
+    frames = torch.from_numpy(pixels)
+    with torch.inference_mode():
+        before = known(frames)[0].vector
+        assert torch.allclose(network(frames)[0].vector, before, atol=1e-3)
+    assert measure_batchnorm(network, pixels)
+    layers = [layer for layer in network.backbone.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert any(float(layer.running_mean.abs().max()) > 0.01 for layer in layers)
+    with torch.inference_mode():
+        assert torch.allclose(network.eval()(frames)[0].vector, before, atol=1e-3)
+    assert not measure_batchnorm(known, pixels)  # it measured something in its time
+
+
+@pytest.mark.parametrize(
+    ("name", "spread"), [("small", 0.01), ("xavier", (2 / (27 + 24 * 9)) ** 0.5), ("he", (2 / (24 * 9)) ** 0.5)]
+)
+def test_random_values_have_the_spread_of_their_rule(name: str, spread: float) -> None:
+    network = networks.network()
+    initialise(network.backbone.trunk, name)
+    first = next(layer for layer in network.backbone.trunk.modules() if isinstance(layer, nn.Conv2d))
+    assert float(first.weight.std()) == pytest.approx(spread, rel=0.1)
+    with pytest.raises(ConfigError, match="small, xavier, he"):
+        initialise(network.backbone.trunk, "gauss")
+
+
+def test_rates_are_tried_without_training_anything(base: str) -> None:
+    data = dataset(8, boxed=True)
+    for regime in ("frozen", "sequential"):
+        recipe = Recipe(base=base, regime=regime, epochs=1)
+        curve = try_rates(data, None, BOTH, recipe, Surroundings(watch=watch))
+        assert curve.best > 0 and len(curve.losses) > 5

@@ -3,15 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from models.backbone import Backbone, Normalize
-from models.losses import LossWeights, Targets, box_loss, event_balance, event_loss, joint_loss, tag_loss
 from models.network import BOX, EVENTS, TAGS
 from models.predictor import Predictor
 from models.spec import Spec
 from tests import networks
+
 
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
@@ -101,53 +99,3 @@ def test_fused_weights_answer_as_the_trained_ones(predictor: Predictor) -> None:
     pixels = torch.from_numpy(networks.pictures(2))
     with torch.inference_mode():
         assert torch.allclose(trained(pixels)[0].vector, served(pixels)[0].vector, atol=1e-4)
-
-
-def _targets(tag: list[int], events: list[float], boxes: list[float]) -> Targets:
-    box = torch.tensor(boxes)[:, None].expand(-1, 4).contiguous()
-    return Targets(torch.tensor(tag), torch.tensor(events)[:, None], box)
-
-
-NAN = float("nan")
-
-
-def test_what_is_unknown_teaches_nothing() -> None:
-    rng = torch.Generator().manual_seed(0)
-    answers = {TAGS: torch.randn(3, 2, generator=rng), EVENTS: torch.randn(3, 1, generator=rng), BOX: torch.rand(3, 1, 4)}
-    answers = {name: answer.requires_grad_() for name, answer in answers.items()}
-    parts = joint_loss(answers, _targets([1, -1, 0], [NAN, 1.0, 0.0], [0.5, 0.25, NAN]), LossWeights())
-    torch.stack(list(parts.values())).sum().backward()
-    for name, unknown in ((TAGS, 1), (EVENTS, 0), (BOX, 2)):
-        gradient = answers[name].grad
-        assert gradient is not None
-        assert gradient[unknown].abs().sum() == 0
-        assert (gradient.abs().flatten(1).sum(dim=1) > 0).sum() == 2
-
-
-def test_a_minibatch_of_unknowns_has_no_loss_and_no_nan() -> None:
-    answers = {TAGS: torch.zeros(2, 2), EVENTS: torch.zeros(2, 1), BOX: torch.zeros(2, 1, 4)}
-    parts = joint_loss(answers, _targets([-1, -1], [NAN, NAN], [NAN, NAN]), LossWeights())
-    assert [float(part) for part in parts.values()] == [0, 0, 0]
-
-
-@settings(max_examples=25)
-@given(known=st.lists(st.booleans(), min_size=1, max_size=8), seed=st.integers(0, 99))
-def test_masked_losses_are_those_of_the_known_pictures_alone(known: list[bool], seed: int) -> None:
-    rng = torch.Generator().manual_seed(seed)
-    mask, count = torch.tensor(known), len(known)
-    logits, boxes, aim = (torch.randn(count, 4, generator=rng) for _ in range(3))
-    tag = torch.where(mask, torch.arange(count) % 4, -1)
-    hidden = torch.where(mask[:, None], aim, NAN)
-    assert tag_loss(logits, tag) == pytest.approx(float(tag_loss(logits[mask], tag[mask])), abs=1e-5)
-    assert box_loss(boxes, hidden) == pytest.approx(float(box_loss(boxes[mask], aim[mask])), abs=1e-5)
-    yes = torch.where(hidden.isnan(), NAN, (hidden > 0).float())
-    assert event_loss(logits, yes) == pytest.approx(float(event_loss(logits[mask], yes[mask])), abs=1e-5)
-
-
-def test_a_rare_event_weighs_as_much_as_its_many_negatives() -> None:
-    truth = torch.tensor([[1.0], [0.0], [0.0], [0.0], [NAN]])
-    assert event_balance(truth) == (3.0,)
-    logits = torch.zeros(5, 1, requires_grad=True)
-    event_loss(logits, truth, event_balance(truth)).backward()
-    assert logits.grad is not None
-    assert float(logits.grad.sum()) == pytest.approx(0, abs=1e-6)

@@ -1,5 +1,6 @@
 """Who may be judged: what belongs together is never parted, and every label keeps something to learn from."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.split import Shares, clusters, dhash, group_in_name, parted
+from models.split import Shares, clusters, dhash, group_in_name, leaks, parted
+from tests.lessons import dataset
 
 
 def _scenes(count: int, copies: int) -> npt.NDArray[np.uint8]:
@@ -52,6 +54,12 @@ def test_groups_and_near_duplicates_join_through_each_other() -> None:
     assert len(set(clusters(hashes, ["a", "a", "b"]))) == 1
 
 
+def test_blocks_of_one_video_stay_apart_though_its_camera_stands_still() -> None:
+    hashes = dhash(_scenes(1, 4))
+    assert len(set(clusters(hashes, ["a1", "a1", "a2", "b"], ["a", "a", "a", "b"]))) == 1  # the other video joins them
+    assert len(set(clusters(hashes[:3], ["a1", "a1", "a2"], ["a", "a", "a"]))) == 2
+
+
 @given(
     groups=st.lists(st.integers(0, 12), min_size=1, max_size=60),
     shares=st.builds(Shares, val=st.floats(0, 0.4), heldout=st.floats(0, 0.4)),
@@ -81,3 +89,60 @@ def test_a_label_of_one_scene_is_trained_on_and_not_judged() -> None:
     part = parted(np.array([0, 0, 0, 3, 4, 5, 6, 7]), ["a"] * 3 + ["b"] * 5, Shares(val=0.2), 0)
     assert set(part["train"]) >= {0, 1, 2}
     assert len(part["val"]) == 1
+
+
+def test_a_cluster_of_several_labels_is_dealt_as_one_of_the_rarest() -> None:
+    cluster = np.repeat(np.arange(10), 3)
+    label = ["none", "none", "goal"] * 5 + ["none"] * 15
+    val = parted(cluster, label, Shares(val=0.2), 0)["val"]
+    assert [label[k] for k in val].count("goal") == 1
+
+
+# Files of train that val shows too
+
+
+def test_files_that_val_shows_too_are_named_and_left_out() -> None:
+    data = dataset(3)
+    noise = np.random.default_rng(3).integers(-2, 3, data.pixels[:1].shape)
+    nearly = np.clip(data.pixels[:1].astype(int) + noise, 0, 255).astype(np.uint8)
+    val = replace(
+        data.rows(np.array([0, 5])),
+        pixels=np.concatenate([nearly, np.zeros_like(nearly)]),
+        file=np.array([0, 1]),
+        paths=(Path("val/near.png"), Path("val/equal.png")),
+        digests=("another", data.digests[5]),
+        groups=("x", "y"),
+    )
+    found = leaks(data, val)
+    assert found.files == {0, 5}
+    assert found.problems == (
+        "leak: dunk0 looks like near.png of val; left out of training",
+        "leak: pass5 is equal to equal.png of val; left out of training",
+    )
+    assert leaks(data.rows(np.array([1, 5])), val.rows(np.array([0]))).files == frozenset()
+
+
+def test_flat_pictures_and_other_scenes_are_no_leaks() -> None:
+    data = dataset(4)
+    one, other = data.rows(np.arange(0, 12, 2)), data.rows(np.arange(1, 12, 2))
+    other = replace(other, digests=tuple(f"{digest} of val" for digest in other.digests))
+    assert leaks(one, other).files == frozenset()
+    flat = replace(one, pixels=np.zeros_like(one.pixels))
+    assert leaks(flat, replace(other, pixels=flat.pixels)).files == frozenset()
+
+
+def test_a_copy_in_another_light_is_a_leak_and_another_thing_of_that_shape_is_none() -> None:
+    disk = np.full((64, 64, 3), 250, np.uint8)
+    disk[16:48, 20:50] = (250, 160, 20)
+    pixels = np.stack([disk, (disk * 0.8).astype(np.uint8), np.where(disk == 250, 250, (60, 20, 160)).astype(np.uint8)])
+    assert len(set(clusters(dhash(pixels), "abc"))) == 1
+    data = replace(dataset(1), pixels=pixels)
+    val = replace(data.rows(np.array([0])), digests=("x", "y", "z"))
+    assert leaks(data.rows(np.array([1, 2])), val).files == {1}
+
+
+def test_any_block_of_a_video_that_val_shows_is_a_leak() -> None:
+    data = dataset(1)
+    data = replace(data, digests=("v@0-1", "v@2-3", "w"))
+    val = replace(data, pixels=np.zeros_like(data.pixels), digests=("v@9-10", "x", "y"))
+    assert leaks(data, val).files == {0, 1}

@@ -10,7 +10,7 @@ import pytest
 
 from models.spec import read_info
 from pipeline.cli import main
-from tests.lessons import COLOURS, write_clip, write_picture, write_pictures
+from tests.lessons import COLOURS, scene, voc, write, write_clip, write_match, write_picture, write_pictures
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_training_says_what_it_found_and_what_came_of_it(
     assert train(data, tmp_path / "a.safetensors", "--events", "dunk") == 0
     told = capsys.readouterr().out
     assert "dunk: 10 files, 10 pictures" in told
-    assert "epoch 1: " in told
+    assert "frozen 1/4: tags " in told
     assert "tags   top-1" in told and "chance" in told
     assert "event  dunk: average precision" in told
     assert "bf16   keeps" in told
@@ -61,7 +61,7 @@ def test_the_checkpoint_says_which_labels_are_events_and_what_it_was_trained_on(
     info = read_info(model)
     assert (info.spec.tags, info.spec.events) == (("pass", "rest"), ("dunk",))
     assert info.training["classes"] == {"dunk": 8, "pass": 8, "rest": 8}
-    assert {name: len(digests) for name, digests in info.split.items()} == {"train": 24, "val": 6}
+    assert {name: len(digests) for name, digests in info.split.items()} == {"train": 24, "val": 6, "heldout": 0}
 
 
 def test_curves_are_written_for_tensorboard(data: Path, tmp_path: Path) -> None:
@@ -70,8 +70,8 @@ def test_curves_are_written_for_tensorboard(data: Path, tmp_path: Path) -> None:
     assert train(data, tmp_path / "a.safetensors", "--logdir", tmp_path / "curves", epochs=3) == 0
     curves = EventAccumulator(str(tmp_path / "curves"))
     curves.Reload()
-    assert len(curves.Scalars("loss/tags")) == 3
-    assert len(curves.Scalars("val/tags/top1")) == 3
+    assert len(curves.Scalars("frozen/loss/tags")) == 3
+    assert len(curves.Scalars("frozen/val/tags/top1")) == 3
 
 
 def test_clips_and_pictures_teach_together(tmp_path: Path) -> None:
@@ -81,6 +81,57 @@ def test_clips_and_pictures_teach_together(tmp_path: Path) -> None:
             write_picture(tmp_path / "data" / label / f"{number}.png", label, number)
     assert train(tmp_path / "data", tmp_path / "a.safetensors") == 0
     assert read_info(tmp_path / "a.safetensors").spec.tags == ("dunk", "pass")
+
+
+def test_an_event_is_learned_from_the_times_in_a_table_and_judged_by_blocks_that_took_no_part(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    starts = range(4, 52, 12)
+    write_match(tmp_path / "match.mp4", *(("dunk", start, start + 4) for start in starts), duration_s=60)
+    rows = (f"match.mp4,{start},{start + 4},dunk" for start in starts)
+    (tmp_path / "events.csv").write_text("\n".join(["path,start,end,label", *rows]))
+    out = tmp_path / "a.safetensors"
+    assert train(tmp_path / "events.csv", out, "--events", "dunk", epochs=30) == 0
+    told = capsys.readouterr().out
+    assert "events.csv: 4 events in 1 videos" in told and "dunk: 1 files, 32 pictures" in told
+    assert read_info(out).metrics["val"]["events"]["dunk"]["average_precision"] == 1.0
+    assert main(["eval", str(out), str(tmp_path / "events.csv")]) == 0
+    assert "4 files: 0 never seen, 0 held out, 1 used to choose the epoch, 3 trained on" in capsys.readouterr().out
+
+
+def test_what_val_shows_too_is_named_and_not_trained_on(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_picture(tmp_path / "val" / "dunk" / "copy.png", "dunk", 3)
+    write_picture(tmp_path / "val" / "pass" / "new.png", "pass", 99)
+    write_picture(tmp_path / "val" / "swim" / "new.png", "rest", 99)
+    assert train(data, tmp_path / "a.safetensors", "--val", tmp_path / "val", epochs=1) == 0
+    told = capsys.readouterr().out
+    assert "val    leak: dunk3.png is equal to copy.png of val; left out of training" in told
+    assert "val    unknown class: swim (class), 1 in val, is never trained on" in told
+    assert "one scene" not in told
+    assert read_info(tmp_path / "a.safetensors").training["pictures"] == 29
+
+
+def test_boxes_that_count_from_0_are_read_so_where_it_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in range(6):
+        pixels, objects = scene(seed, "dunk", "pass")
+        write(tmp_path / f"{seed}.png", pixels)
+        (tmp_path / f"{seed}.xml").write_text(voc(*objects, first=0))
+    assert train(tmp_path, tmp_path / "a.safetensors", "--boxes-from", "0", epochs=1) == 0
+    assert "6 VOC files; coordinates count from 0" in capsys.readouterr().out
+
+
+def test_names_that_move_a_cursor_are_told_in_plain_characters(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_pictures(tmp_path / "data", 2)
+    (tmp_path / "data" / "dunk" / "a\x1b[2J.png").write_bytes(b"no picture")
+    assert train(tmp_path / "data", tmp_path / "a.safetensors", epochs=1) == 0
+    told = capsys.readouterr().out
+    assert "\x1b" not in told and "unreadable: a\\x1b[2J.png" in told
 
 
 def test_eval_judges_only_what_was_not_trained_on(

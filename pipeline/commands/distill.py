@@ -1,71 +1,68 @@
-"""Make the embedded default from random values: labels of folders, boxes and features of two larger networks.
+"""Make the embedded default from random values: labels of folders, what a larger checkpoint says, a detector's boxes.
 
-    python -m pipeline.commands.distill DATA... --teacher FILE.pth --detector FILE.onnx --cache DIR --out CKPT
+    python -m pipeline.commands.distill DATA... --teacher CKPT --detector FILE.onnx --out CKPT
 
-No verb of `matchcut`: it is run once in a while by those who make a release. Needs onnxruntime.
+No verb of `matchcut`: it is run once in a while by those who make a release. Needs onnxruntime. The teacher is a
+checkpoint of the same data, made by `matchcut train ... --heldout 0.1`: what it never saw, the student never sees.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from models.data import Dataset
-    from models.train import Epoch
+    from models.data.dataset import Dataset
 
-CACHE_PX = 176  # side of the stored pictures, from which crops are taken
-FRAMES = 6  # of a clip
-VIEWS = 4
+CACHE_PX = 192  # side of the pictures from which crops are taken
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", nargs="+", type=Path, metavar="DATA")
     parser.add_argument("--out", type=Path, required=True, metavar="CKPT")
-    parser.add_argument("--teacher", type=Path, required=True, metavar="FILE.pth", help="MobileNetV2, SAME padding")
+    parser.add_argument("--teacher", type=Path, required=True, metavar="CKPT")
     parser.add_argument("--detector", type=Path, required=True, metavar="FILE.onnx", help="YOLOX-nano")
-    parser.add_argument("--cache", type=Path, required=True, metavar="DIR", help="what the teachers said")
-    parser.add_argument("--as", dest="names", nargs="*", default=[], metavar="CLASS=TAG", help="CLASS= leaves it out")
-    parser.add_argument("--backbone", default="mobilenet_v3_small", metavar="NAME")
+    parser.add_argument("--backbone", default="mobilenet_v2", metavar="NAME")
     parser.add_argument("--size", type=int, default=112, metavar="PX")
-    parser.add_argument("--epochs", type=int, default=20, metavar="N")
+    parser.add_argument("--epochs", type=int, default=40, metavar="N")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
 
 
 def run(args: argparse.Namespace) -> int:
     import torch
+    from rich.console import Console
 
-    from models.checkpoint import save
-    from models.lesson import Course, teach, views_of
+    from models.checkpoint import load, save
+    from models.lesson import Course, teach
     from models.spec import Spec
     from models.train import Schedule
+    from pipeline.commands.figures import figure_lines
+    from pipeline.commands.learning import found_lines, read_data
+    from pipeline.commands.watching import Watcher
 
     torch.set_num_threads(1)  # convolutions this small lose more by waiting for each other than they gain
-    data = _data(args, CACHE_PX)
-    _say(*data.described())
-    data = _with_boxes(data, args)
-    views = views_of(data, args.teacher, VIEWS, args.cache)
-    spec = Spec(backbone=args.backbone, height_px=args.size, width_px=args.size, tags=data.classes, localizer=True)
-    course = Course(spec=spec, schedule=Schedule(epochs=args.epochs, rate=0.08, weight_decay=1e-4), seed=args.seed)
-    learned = teach(data, _data(args, args.size).pixels, views, course, _watch)
+    teacher, teacher_info = load(args.teacher)
+    data = read_data(args.data, None, (CACHE_PX, CACHE_PX))
+    _say(*found_lines(data, None))
+    data = _with_boxes(data, args.detector, args.out.with_suffix(".boxes.npy"))
+    tags = teacher_info.spec.tags
+    spec = Spec(backbone=args.backbone, height_px=args.size, width_px=args.size, tags=tags, localizer=True)
+    course = Course(spec=spec, schedule=Schedule(epochs=args.epochs, rate=0.05, weight_decay=1e-4), seed=args.seed)
+    shown = read_data(args.data, None, (args.size, args.size)).pixels
+    state = args.out.with_name(f".{args.out.name}.training")
+    with Watcher(Console(), args.out.with_suffix(".log")) as watcher:
+        learned = teach(data, shown, (teacher, teacher_info), course, watcher, state)
     info = save(learned.network, learned.info, args.out)
-    _say(*(f"{name}: {figures}" for name, figures in info.metrics.items()), f"{args.out}: version {info.version}")
+    for part in ("val", "heldout"):
+        _say(f"{part}:", *figure_lines(info.metrics[part]))
+    _say(f"{args.out}: version {info.version}, {args.out.stat().st_size / 1e6:.1f} MB")
     return 0
 
 
-def _data(args: argparse.Namespace, side_px: int) -> Dataset:
-    """Pictures under the names they are to have."""
-    from pipeline.commands.learning import read_data
-
-    names = dict(pair.split("=", 1) for pair in args.names)
-    return read_data(args.data, None, (side_px, side_px), FRAMES).relabelled(names)
-
-
-def _with_boxes(data: Dataset, args: argparse.Namespace) -> Dataset:
+def _with_boxes(data: Dataset, detector: Path, cache: Path) -> Dataset:
     """The detector wants pictures in their proportions, so the files are asked for those."""
     import numpy as np
 
@@ -74,24 +71,19 @@ def _with_boxes(data: Dataset, args: argparse.Namespace) -> Dataset:
 
     shape = {int(k): _shape(data.paths[k]) for k in np.unique(data.file)}
     aspect = np.array([shape[int(k)][1] / shape[int(k)][0] for k in data.file], np.float32)
-    return replace(data, box=subject_boxes(data, aspect, onnx_detector(args.detector), args.cache))
+    return replace(data, box=subject_boxes(data, aspect, onnx_detector(detector), cache))
 
 
 def _shape(path: Path) -> tuple[int, int]:
-    from pipeline.media import PICTURE_ENDINGS, picture_shape
+    """Displayed height and width of a picture or a clip."""
+    from pipeline.inputs import VIDEO_ENDINGS
+    from pipeline.media import picture_shape
     from pipeline.probe import probe
 
-    if path.suffix.lower() in PICTURE_ENDINGS:
+    if path.suffix.lower() not in VIDEO_ENDINGS:
         return picture_shape(path)
     video = probe(path)
     return video.height_px, video.width_px
-
-
-def _watch(epoch: Epoch, figures: Mapping[str, Any]) -> None:
-    losses = ", ".join(f"{name} {value:.3f}" for name, value in epoch.losses.items())
-    from pipeline.commands.learning import figure_lines
-
-    _say(f"epoch {epoch.number + 1}: {losses}", *figure_lines(figures))
 
 
 def _say(*lines: str) -> None:

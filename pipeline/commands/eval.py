@@ -32,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--as", dest="kind", choices=KINDS, help="what WHAT is, where it is neither of the first two")
     parser.add_argument("--all", action="store_true", help="pictures: judge everything, also what it was trained on")
+    boxes_from = "pictures: number of the first pixel in VOC files (COCO's is 0)"
+    parser.add_argument("--boxes-from", type=int, choices=(0, 1), default=1, help=boxes_from)
+    parser.add_argument("--pictures", type=Path, metavar="DIR", help="pictures: write confusions and reliability there")
     parser.add_argument("--json", action="store_true")
 
 

@@ -1,79 +1,81 @@
-"""What `train` and `eval` share: files become pixels through the pipeline, datasets and figures become lines."""
+"""What `train` and `eval` share: files become pixels through the pipeline, and datasets become lines."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from models.data import Dataset, Found, Reader, find, read
-from models.precision import BF16
-from models.spec import NONE
+from models.data.dataset import ONE_SCENE, Dataset, unknown_to
+from models.data.find import find
+from models.data.read import read
+from models.data.reader import Reader
+from models.split import leaks
+from pipeline.commands.words import shown
 from pipeline.decode import decode
 from pipeline.errors import UnreadableVideo
 from pipeline.inputs import VIDEO_ENDINGS
 from pipeline.media import PICTURE_ENDINGS, picture_shape, read_picture
 from pipeline.probe import probe
 
-FRAMES = 24  # of a clip, evenly spread: neighbours show the same
+FRAMES = 24  # of a clip, or of an event in a long video, evenly spread: neighbours show the same
 
 
-def read_frames(path: Path, frames: int, height_px: int, width_px: int) -> npt.NDArray[np.uint8]:
-    """At most `frames` pictures of a clip, evenly spread, uint8 (N, height_px, width_px, 3). Raises UnreadableVideo."""
+def frames_at(
+    path: Path, times_ns: Sequence[int], height_px: int, width_px: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Pictures of a clip on display at ascending times, each once, and since when they are. Raises UnreadableVideo."""
     video = probe(path)
-    times_ns = [(2 * k + 1) * video.span.end_ns // (2 * frames) for k in range(frames)]
-    batches = [decoded.batch.pixels for decoded in decode(video, times_ns, height_px, width_px)]
-    pixels = np.concatenate(
-        [batch for batch in batches if len(batch)] or [np.empty((0, height_px, width_px, 3), np.uint8)]
-    )
-    if not len(pixels):
+    batches = [decoded.batch for decoded in decode(video, times_ns, height_px, width_px) if len(decoded.batch)]
+    if not batches:
         raise UnreadableVideo(f"{path.name}: no picture could be decoded. Remove it, or copy it again")
-    return pixels
+    return np.concatenate([batch.pixels for batch in batches]), np.concatenate([batch.pts_ns for batch in batches])
+
+
+def duration_ns(path: Path) -> int:
+    """How long a clip is. Raises UnreadableVideo."""
+    return probe(path).span.end_ns
 
 
 READER = Reader(
     picture=read_picture,
-    video=read_frames,
     shape=picture_shape,
+    frames_at=frames_at,
+    duration_ns=duration_ns,
     picture_endings=PICTURE_ENDINGS,
     video_endings=VIDEO_ENDINGS,
 )
 
 
 def read_data(
-    folders: Sequence[Path], background: Path | None, size_px: tuple[int, int], frames: int = FRAMES
+    places: Sequence[Path],
+    background: Path | None,
+    size_px: tuple[int, int],
+    frames: int = FRAMES,
+    *,
+    boxes_from: int = 1,
 ) -> Dataset:
-    """All pictures of `folders` (a class each) and of `background` (class `none`). Raises DataError."""
-    found = find(folders, READER)
-    if background is not None:
-        beside = find([background], READER, label=NONE)
-        found = Found(found.sources + beside.sources, found.empty)
+    """All pictures of `places` (folders, annotation files) and of `background` (class `none`). Raises DataError.
+
+    `boxes_from`: what VOC files count the first pixel by.
+    """
+    found = find(places, READER, background=background, boxes_from=boxes_from)
     return read(found, READER, size_px, frames=frames)
 
 
-def figure_lines(figures: Mapping[str, Any]) -> Iterator[str]:
-    """Every figure with the one beside it that needs no network."""
-    if "tags" in figures:
-        tags = figures["tags"]
-        yield (
-            f"tags   top-1 {tags['top1']:.1%} (chance {tags['top1_chance']:.1%}), "
-            f"top-5 {tags['top5']:.1%} (chance {tags['top5_chance']:.1%}) of {tags['pictures']} pictures"
-        )
-    for name, event in figures.get("events", {}).items():
-        yield (
-            f"event  {name}: average precision {event['average_precision']:.3f} "
-            f"(chance {event['average_precision_chance']:.3f}), right {event['right']:.1%} "
-            f"(always the commoner: {event['right_chance']:.1%}) of {event['pictures']} pictures"
-        )
-    if "box" in figures:
-        box = figures["box"]
-        yield (
-            f"boxes  IoU >= 0.5: {box['iou50']:.1%} (best constant box: {box['iou50_constant']:.1%}), "
-            f"mean IoU {box['mean_iou']:.2f} of {box['pictures']} pictures"
-        )
-    if figures.get(BF16):
-        bf16 = figures[BF16]
-        yield f"bf16   keeps {bf16['kept']:.1%} of the answers, moves a score by up to {bf16['change']:.3f}"
+def found_lines(data: Dataset, val: Dataset | None) -> Iterator[str]:
+    """What was found to learn from, and to judge by, before anything is learned."""
+    if val is None:
+        yield from map(shown, data.described())
+        return
+    yield from map(shown, replace(data, problems=_of_files(data)).described())
+    told = replace(val, problems=(*_of_files(val), *leaks(data, val).problems, *unknown_to(data, val)))
+    yield from (f"val    {shown(line)}" for line in told.described())
+
+
+def _of_files(data: Dataset) -> tuple[str, ...]:
+    """Problems that stay where nothing has to be split."""
+    return tuple(problem for problem in data.problems if not problem.startswith(f"{ONE_SCENE}: "))

@@ -1,32 +1,70 @@
-"""Learn labels of your own by transfer from a few examples: folders of pictures or clips, one folder a class."""
+"""Learn labels of your own by transfer from a few examples: folders of pictures or clips, boxes, timed events."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from models.train import Epoch
+    from models.data.dataset import Dataset
+    from models.learn import Learned, Surroundings
+    from models.recipe import Recipe
+    from models.targets import Plan
+
+REGIMES = ("frozen", "finetune", "joint", "sequential", "scratch")
+HEADS = ("classifier", "localizer", "attributes", "points", "detector")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data", nargs="+", type=Path, metavar="DATA", help="folders that hold a folder for each class")
+    parser.add_argument(
+        "data", nargs="+", type=Path, metavar="DATA", help="folders of a folder each class; .json, .csv"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="CKPT", help="the .safetensors file to write")
-    parser.add_argument("--val", type=Path, metavar="DIR", help="judge by these; without it a fifth, by scene")
+    _add_data_arguments(parser.add_argument_group("data"))
+    _add_network_arguments(parser.add_argument_group("network"))
+    _add_training_arguments(parser.add_argument_group("training"))
+
+
+def _add_data_arguments(parser: argparse._ArgumentGroup) -> None:
+    parser.add_argument("--val", type=Path, metavar="DATA", help="choose by these; without it a fifth, by scene")
+    parser.add_argument("--heldout", type=share, default=0.0, metavar="SHARE", help="kept apart, judged at the end")
     parser.add_argument("--background", type=Path, metavar="DIR", help="what it is not: pictures or clips")
     parser.add_argument("--events", nargs="+", default=[], metavar="LABEL", help="classes that become clips")
+    parser.add_argument("--unseen", type=Path, metavar="DIR", help="videos without the events: count false alarms")
+    boxes_from = "number of the first pixel in VOC files (COCO's is 0)"
+    parser.add_argument("--boxes-from", type=int, choices=(0, 1), default=1, help=boxes_from)
+
+
+def _add_network_arguments(parser: argparse._ArgumentGroup) -> None:
     base = parser.add_mutually_exclusive_group()
     base.add_argument("--backbone", metavar="torchvision:NAME", help="start from torchvision's weights")
     base.add_argument("--from", dest="base", default="default", metavar="CKPT", help="start from a checkpoint")
-    parser.add_argument("--regime", choices=("frozen", "finetune", "scratch"), default="frozen")
+    parser.add_argument("--heads", nargs="+", choices=HEADS, default=[], help="without it, all that the data teach")
+    parser.add_argument("--box-per-class", action="store_true", help="a box for each class, not one for all")
     parser.add_argument("--attach", choices=("conv", "fc"), default="conv", help="where the heads stand")
-    parser.add_argument("--epochs", type=at_least(1), metavar="N")
-    parser.add_argument("--seed", type=at_least(0), default=0, metavar="N")
     parser.add_argument("--size", type=at_least(32), metavar="PX", help="side of the network's input")
-    parser.add_argument("--logdir", type=Path, metavar="DIR", help="curves for TensorBoard")
+    parser.add_argument("--initial", choices=("small", "xavier", "he"), help="random values, with --regime scratch")
+
+
+def _add_training_arguments(parser: argparse._ArgumentGroup) -> None:
+    parser.add_argument("--regime", choices=REGIMES, default="frozen", help="see docs/models.md")
+    parser.add_argument("--epochs", type=at_least(1), metavar="N")
+    parser.add_argument("--batch", type=at_least(2), metavar="N")
+    parser.add_argument("--rate", type=positive, metavar="R", help="learning rate of the heads")
+    parser.add_argument("--backbone-rate", type=positive, metavar="R")
+    parser.add_argument("--weights", nargs="+", metavar="HEAD=W|learned", help="how much each loss counts")
+    parser.add_argument("--box-loss", choices=("smooth-l1", "l2", "giou"), default="smooth-l1")
+    parser.add_argument("--label-smoothing", type=share, metavar="S")
+    parser.add_argument("--no-balance", action="store_true", help="every picture counts the same, not every class")
+    parser.add_argument("--average", type=share, default=0.998, metavar="KEEP", help="running mean of the weights")
+    parser.add_argument("--patience", type=at_least(1), metavar="N", help="stop after N epochs without a better one")
+    parser.add_argument("--find-rate", action="store_true", help="print how the loss answers to the rate, and stop")
+    parser.add_argument("--seed", type=at_least(0), default=0, metavar="N")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="features of frozen backbones")
+    parser.add_argument("--logdir", type=Path, metavar="DIR", help="curves and pictures for TensorBoard")
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -40,38 +78,131 @@ def at_least(least: int) -> Callable[[str], int]:
     return number
 
 
+def share(text: str) -> float:
+    """A number from 0 to below 1, for argparse."""
+    if not 0 <= (value := float(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{value}: use 0 or more, and less than 1")
+    return value
+
+
+def positive(text: str) -> float:
+    """A finite number above 0, for argparse."""
+    if not 0 < (value := float(text)) < float("inf"):
+        raise argparse.ArgumentTypeError(f"{value}: use more than 0")
+    return value
+
+
 def run(args: argparse.Namespace) -> int:
     import torch
+    from rich.console import Console
 
-    from models.checkpoint import save
-    from models.learn import Recipe, input_size, learn
-    from models.precision import BF16
+    from models.cache import FeatureCache, usual_folder
+    from models.learn import Surroundings, learn
+    from models.recipe import input_size
     from models.targets import plan_labels
-    from pipeline.commands.learning import figure_lines, read_data
+    from pipeline.commands.learning import found_lines, read_data
+    from pipeline.commands.watching import Watcher
 
     _check_places(args)
-    recipe = Recipe(
+    recipe = _recipe(args)
+    if recipe.regime == "frozen":
+        torch.set_num_threads(1)  # heads are so small that threads only wait for each other
+    size_px = input_size(recipe)
+    data = read_data(args.data, args.background, size_px, boxes_from=args.boxes_from)
+    val = read_data([args.val], None, size_px, boxes_from=args.boxes_from) if args.val else None
+    _say(*found_lines(data, val))
+    plan = plan_labels(data, args.events, args.heads, box_per_class=args.box_per_class)
+    state = args.out.with_name(f".{args.out.name}.training")
+    with Watcher(Console(), args.logdir) as watcher:
+        around = Surroundings(watch=watcher, state=state, features=FeatureCache(args.cache or usual_folder()))
+        if args.find_rate:
+            _say(*_rate_lines(data, val, plan, recipe, around))
+            return 0
+        learned = learn(data, val, plan, recipe, around)
+        watcher.show(learned)
+    _finish(args, learned)
+    state.unlink(missing_ok=True)  # only now: what was learned is written
+    return 0
+
+
+def _finish(args: argparse.Namespace, learned: Learned) -> None:
+    """Write the checkpoint; say what it is worth."""
+    from models.checkpoint import save
+    from models.precision import BF16
+    from models.predictor import open_predictor
+    from pipeline.commands.alarms import false_alarms
+    from pipeline.commands.figures import calibration_lines, figure_lines
+
+    info = save(learned.network, learned.info, args.out)
+    for part, name in (("val", "chosen by"), ("heldout", "held out")):
+        if info.metrics.get(part):
+            _say(f"{name}:", *figure_lines(info.metrics[part]))
+    _say(*calibration_lines(info.metrics.get("calibration", {})), *figure_lines({BF16: info.metrics[BF16]}))
+    if args.unseen is not None and info.spec.events:
+        for line in false_alarms(args.unseen, open_predictor(str(args.out), "cpu"), calibrated=info.calibrated):
+            _say(line)
+    kept = f"; kept from its base: {', '.join(learned.kept)}" if learned.kept else ""
+    _say(f"{args.out}: version {info.version}, {args.out.stat().st_size / 1e6:.1f} MB{kept}")
+
+
+def _recipe(args: argparse.Namespace) -> Recipe:
+    """What was asked for, in the words of `models.recipe`. Raises DataError."""
+    from models.recipe import Recipe
+
+    weights, learned = _weights(args.weights or [])
+    return Recipe(
         base=args.backbone or args.base,
         regime=args.regime,
         epochs=args.epochs,
         seed=args.seed,
+        heldout=args.heldout,
         size_px=args.size,
         attach=args.attach,
+        batch=args.batch,
+        rate=args.rate,
+        backbone_rate=args.backbone_rate,
+        weights=weights,
+        learn_weights=learned,
+        box_loss=args.box_loss,
+        label_smoothing=args.label_smoothing,
+        balance=not args.no_balance,
+        average=args.average,
+        patience=args.patience,
+        initial=args.initial,
     )
-    if recipe.regime == "frozen":
-        torch.set_num_threads(1)  # heads are so small that threads only wait for each other
-    size_px = input_size(recipe)
-    data = read_data(args.data, args.background, size_px)
-    _say(*data.described())
-    plan = plan_labels(data.classes, args.events, boxes=bool((data.box == data.box).all(axis=1).any()))
-    val = read_data([args.val], None, size_px) if args.val else None
-    with _curves(args.logdir) as watch:
-        learned = learn(data, val, plan, recipe, watch)
-    info = save(learned.network, learned.info, args.out)
-    _say(*figure_lines(info.metrics["val"] | {BF16: info.metrics[BF16]}))
-    kept = f"; kept from {recipe.base}: {', '.join(learned.kept)}" if learned.kept else ""
-    _say(f"{args.out}: version {info.version}, {args.out.stat().st_size / 1e6:.1f} MB{kept}")
-    return 0
+
+
+def _weights(given: Sequence[str]) -> tuple[dict[str, float], bool | None]:
+    """`box=2 tags=1` as numbers; `learned` alone; nothing: as the regime has it. Raises DataError."""
+    from models.losses import PARTS
+    from pipeline.errors import DataError
+
+    if list(given) == ["learned"]:
+        return {}, True
+    weights = {}
+    for pair in given:
+        name, _, number = pair.partition("=")
+        try:
+            weights[name] = float(number)
+        except ValueError:
+            raise DataError(f"--weights {pair}: give HEAD=NUMBER, or `learned` alone") from None
+        if name not in PARTS:
+            raise DataError(f"--weights {pair}: no such loss; use {', '.join(PARTS)}")
+    return weights, False if given else None
+
+
+def _rate_lines(data: Dataset, val: Dataset | None, plan: Plan, recipe: Recipe, around: Surroundings) -> Iterator[str]:
+    """The loss by rate, a line for each fifth step, and what to use."""
+    from models.learn import try_rates
+
+    schedule = recipe.schedule()
+    curve = try_rates(data, val, plan, recipe, around)
+    for factor, loss in list(zip(curve.factors, curve.losses, strict=True))[::5]:
+        yield f"rate {schedule.rate * factor:.2e}, backbone {schedule.backbone_rate * factor:.2e}: loss {loss:.3f}"
+    yield (
+        f"a third of the best: --rate {schedule.rate * curve.best:.2e}"
+        f" --backbone-rate {schedule.backbone_rate * curve.best:.2e}"
+    )
 
 
 def _say(*lines: str) -> None:
@@ -90,39 +221,8 @@ def _check_places(args: argparse.Namespace) -> None:
         args.out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"--out {args.out}: no place to write to ({error.strerror}). Choose another") from None
-    for option, folder in (("--val", args.val), ("--background", args.background)):
-        if folder is not None and not folder.is_dir():
+    for option, folder in (("--val", args.val), ("--background", args.background), ("--unseen", args.unseen)):
+        if folder is not None and not folder.exists():
             raise DataError(f"{option} {folder}: no such folder")
     if args.size is not None and args.size > MAX_SIDE_PX:
         raise DataError(f"--size {args.size}: {MAX_SIDE_PX} pixels at most")
-
-
-class _curves:  # noqa: N801  used as a function that gives a context
-    """A watcher of epochs: a line now and then for a person, every figure for TensorBoard."""
-
-    def __init__(self, logdir: Path | None) -> None:
-        self._logdir = logdir
-
-    def __enter__(self) -> Callable[[Epoch, Mapping[str, Any]], None]:
-        self._writer = None
-        if self._logdir is not None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._writer = SummaryWriter(str(self._logdir))
-        return self._watch
-
-    def __exit__(self, *about: object) -> None:
-        if self._writer is not None:
-            self._writer.close()
-
-    def _watch(self, epoch: Epoch, figures: Mapping[str, Any]) -> None:
-        if (epoch.number + 1) % 10 == 0 or epoch.number == 0:
-            losses = ", ".join(f"{name} {value:.3f}" for name, value in epoch.losses.items())
-            _say(f"epoch {epoch.number + 1}: {losses}")
-        if self._writer is not None:
-            for name, value in epoch.losses.items():
-                self._writer.add_scalar(f"loss/{name}", value, epoch.number)
-            for head, part in figures.items():
-                for name, value in part.items():
-                    if isinstance(value, float):
-                        self._writer.add_scalar(f"val/{head}/{name}", value, epoch.number)

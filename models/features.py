@@ -1,0 +1,66 @@
+"""What a frozen backbone says of pictures: computed as it would be served, and kept."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import fx, nn
+from torch.fx.experimental.optimization import fuse
+
+from models.backbone import Features
+from models.cache import FeatureCache
+from models.network import Network
+
+Pixels = npt.NDArray[np.uint8]
+
+_CHUNK = 16  # pictures at once: few fit a CPU's cache
+
+
+class FeatureReader:
+    """A function from N pictures (N, H, W, 3) to float16 maps (N, D, h, w) and vectors (N, F) of a backbone as it is
+    now, BatchNorm in eval and folded away.
+
+    Maps are 36 times the vectors at 192 pixels: without `maps` they have no channels.
+    """
+
+    def __init__(self, network: Network, cache: FeatureCache, *, maps: bool) -> None:
+        self._network, self._cache, self._maps = network, cache, maps
+
+    def __call__(self, pixels: Pixels) -> Features:
+        return self._cache.features(self._key(pixels), lambda: self._computed(pixels))
+
+    def _computed(self, pixels: Pixels) -> Features:
+        backbone, trunk = self._network.backbone, self._fused
+        found: list[Features] = []
+        with torch.inference_mode():
+            for at in range(0, len(pixels), _CHUNK):
+                part = backbone.features(trunk, torch.from_numpy(pixels[at : at + _CHUNK]))
+                found.append(Features((part.map if self._maps else part.map[:, :0]).half(), part.vector.half()))
+        joined = (torch.cat([part.map for part in found]), torch.cat([part.vector for part in found]))
+        return Features(*(part.clone() for part in joined))
+
+    @cached_property
+    def _fused(self) -> nn.Module:
+        fused = fuse(self._network.backbone.trunk.eval())
+        assert isinstance(fused, fx.GraphModule)
+        return fused.to(memory_format=torch.channels_last)
+
+    @cached_property
+    def _weights(self) -> bytes:
+        digest = hashlib.sha256()
+        for name, tensor in self._network.backbone.state_dict().items():
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(tensor.detach().numpy()).data)
+        return digest.digest()
+
+    def _key(self, pixels: Pixels) -> str:
+        """The digest of the backbone's weights and of the pictures as it sees them; with or without the maps."""
+        spec = self._network.spec
+        digest = hashlib.sha256(repr((spec.backbone, spec.attach, pixels.shape, self._maps)).encode())
+        digest.update(self._weights)
+        digest.update(np.ascontiguousarray(pixels).data)
+        return digest.hexdigest()[:32]

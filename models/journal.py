@@ -1,0 +1,48 @@
+"""Where a training run stands, in a file beside its result: killed after any epoch, it goes on and ends the same."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """The file, and the digest of all that the run depends on: what another run left there is not taken up."""
+
+    path: Path
+    key: str
+
+    def read(self) -> dict[str, Any] | None:
+        """What was written last by a run of this key; None where there is nothing, or nothing whole."""
+        try:
+            state: dict[str, Any] = torch.load(self.path, weights_only=True)  # tensors and plain values: no code
+        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+            return None
+        return state if isinstance(state, dict) and state.get("key") == self.key else None
+
+    def write(self, state: dict[str, Any]) -> None:
+        """Replace what was there, whole or not at all."""
+        temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
+        try:
+            torch.save({**state, "key": self.key}, temporary)
+            temporary.replace(self.path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """The run is over, and its result written."""
+        self.path.unlink(missing_ok=True)
+
+
+def key_of(*parts: object) -> str:
+    """The digest of values that say themselves by `repr`; of arrays give digests."""
+    return hashlib.sha256(repr((_VERSION, torch.__version__, *parts)).encode()).hexdigest()

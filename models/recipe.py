@@ -1,0 +1,102 @@
+"""What a training run is to do, and the numbers that follow from it: rates, epochs, augmentation, weights of losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from models.augment import Augmentation, partners
+from models.losses import LossWeights, Targets, event_balance, tag_balance
+from models.resolve import ImageNet, resolve
+from models.spec import read_info
+from models.targets import Plan
+from models.train import Schedule
+
+FROZEN, FINETUNE, JOINT, SEQUENTIAL, SCRATCH = REGIMES = ("frozen", "finetune", "joint", "sequential", "scratch")
+IMAGENET_SIDE_PX = 160
+
+_EPOCHS = {FROZEN: 60, FINETUNE: 20, JOINT: 20, SEQUENTIAL: 20, SCRATCH: 60}
+_RATES = {FROZEN: (0.02, 0.0), FINETUNE: (0.01, 0.004), JOINT: (0.004, 0.004), SEQUENTIAL: (0.01, 0.004)}
+_SCRATCH_RATES = (0.05, 0.05)  # of the heads, of the backbone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What is to be done. `base` is a model's name: default, a checkpoint, torchvision:NAME.
+
+    regime      backbone                          heads
+    frozen      as it is; features computed once  all together
+    finetune    slowly                            all together, faster
+    joint       at the heads' rate                all together; how much each counts is learned, unless it is given
+    sequential  slowly, with the classifiers      those that say where come after, on what is fixed then
+    scratch     from random values                all together, at one rate
+
+    None: as usual for the regime. `initial` names the random values of a network from scratch.
+    """
+
+    base: str = "default"
+    regime: str = FROZEN
+    epochs: int | None = None
+    seed: int = 0
+    heldout: float = 0.0  # share of each class that takes no part, and is judged at the end
+    size_px: int | None = None
+    attach: str = "conv"
+    batch: int | None = None
+    rate: float | None = None
+    backbone_rate: float | None = None
+    weights: Mapping[str, float] = field(default_factory=dict)
+    learn_weights: bool | None = None
+    box_loss: str = "smooth-l1"
+    label_smoothing: float | None = None
+    balance: bool = True
+    average: float = 0.998
+    shuffle: bool = True
+    patience: int | None = None  # epochs without a better one, after which training stops
+    initial: str | None = None
+    augment: bool = True
+
+    def schedule(self, regime: str | None = None) -> Schedule:
+        """Rates and epochs of the recipe's regime, or of another one that it passes through."""
+        regime = regime or self.regime
+        rate, backbone_rate = _RATES.get(regime, _SCRATCH_RATES)
+        return Schedule(
+            epochs=self.epochs or _EPOCHS[regime],
+            batch=self.batch or (64 if regime == FROZEN else 32),
+            rate=self.rate or rate,
+            backbone_rate=self.backbone_rate if self.backbone_rate is not None else backbone_rate,
+            average=self.average,
+            shuffle=self.shuffle,
+        )
+
+    def loss_weights(self, targets: Targets, plan: Plan) -> LossWeights:
+        """What each head's loss counts, with every class and every event as heavy as its opposite."""
+        smoothing = self.label_smoothing
+        if smoothing is None:
+            smoothing = 0.0 if self.regime == FROZEN else 0.1
+        return LossWeights(
+            parts=self.weights,
+            box_loss=self.box_loss,
+            label_smoothing=smoothing,
+            tag_share=tag_balance(targets.tag, len(plan.tags)) if self.balance and plan.tags else (),
+            event_yes=event_balance(targets.events) if self.balance else (),
+        )
+
+    def learns_weights(self) -> bool:
+        """Whether how much each part counts is learned."""
+        if self.learn_weights is None:
+            return self.regime == JOINT and not self.weights
+        return self.learn_weights
+
+    def augmentation(self, plan: Plan) -> Augmentation:
+        """How pictures are varied. What says *where* must see most of the picture."""
+        smallest = 0.5 if plan.boxes or plan.detector or plan.points else 0.35
+        return Augmentation(smallest_area=smallest, stretch=1.33, light=0.3, partners=partners(plan.points))
+
+
+def input_size(recipe: Recipe) -> tuple[int, int]:
+    """Height and width of the pictures that the network will take. Raises CheckpointError."""
+    where = resolve(recipe.base)
+    if recipe.size_px is not None or isinstance(where, ImageNet):
+        return (recipe.size_px or IMAGENET_SIDE_PX,) * 2
+    spec = read_info(where.path).spec
+    return spec.height_px, spec.width_px

@@ -1,0 +1,114 @@
+"""How a network is taught: the stages of each regime, each a job for `models.train`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from models.augment import NO_AUGMENTATION, Augmentation, augmented
+from models.backbone import Features
+from models.heads import Classifier
+from models.losses import LossWeights, Targets, joint_loss
+from models.network import Head, Network
+from models.train import Ints, Job, LearnedWeights, Schedule
+
+Pixels = npt.NDArray[np.uint8]
+
+_SMALL, _SMALL_SHARE = 0.75, 0.5  # side of the first pictures, and for how many of the steps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """What a network learns from: uint8 (N, H, W, 3), what is known of them, and how they are varied."""
+
+    pixels: Pixels
+    targets: Targets
+    how: Augmentation
+    weights: LossWeights
+    learn_weights: bool = False
+
+    def weigher(self, names: Sequence[str]) -> LearnedWeights | None:
+        """What learns how much each of these heads counts, where that is wanted."""
+        return LearnedWeights(names) if self.learn_weights else None
+
+
+def heads_on(network: Network, features: Features, material: Material, names: Sequence[str], rate: float) -> Job:
+    """These heads alone, on features computed once, which a hundred epochs go over in seconds.
+
+    The backbone stays as it is, bit for bit, and so do all other heads.
+    """
+    heads: dict[str, Head] = {name: network.heads[name] for name in names}  # type: ignore[misc]
+    for head in heads.values():
+        head.adapt(features)
+
+    def loss_of(index: Ints, _: np.random.Generator, __: int) -> dict[str, Tensor]:
+        rows = torch.from_numpy(index)
+        part = Features(features.map[rows].float(), features.vector[rows].float())
+        answers = {name: head(part) for name, head in heads.items()}
+        return joint_loss(answers, material.targets.rows(rows), material.weights)
+
+    return Job(
+        modules=[(nn.ModuleDict(heads), rate)],
+        loss_of=loss_of,
+        count=len(material.targets.tag),
+        weights=material.weigher(names),
+    )
+
+
+def whole(network: Network, material: Material, names: Sequence[str], schedule: Schedule) -> Job:
+    """Backbone and these heads, each at its own rate, on pictures that are varied anew each time.
+
+    Where no head knows the map's size, the first half of the steps has smaller pictures (arXiv 2104.00298).
+    """
+    spec = network.spec
+    any_size = spec.attach == "conv" and all(isinstance(network.heads[name], Classifier) for name in names)
+    small_steps = round(_SMALL_SHARE * schedule.steps(len(material.pixels))) if any_size else 0
+
+    def loss_of(index: Ints, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
+        network.train()
+        known = material.targets.rows(torch.from_numpy(index))
+        scale = _SMALL if step < small_steps else 1.0
+        size_px = round(spec.height_px * scale), round(spec.width_px * scale)
+        varied, known = augmented(material.pixels[index], known, material.how, size_px, rng)
+        features = network.backbone(torch.from_numpy(varied))
+        answers = {name: network.heads[name](features) for name in names}
+        return joint_loss(answers, known, material.weights)
+
+    return Job(
+        modules=[
+            (network.backbone, schedule.backbone_rate),
+            (nn.ModuleDict({name: network.heads[name] for name in names}), schedule.rate),
+        ],
+        loss_of=loss_of,
+        count=len(material.targets.tag),
+        weights=material.weigher(names),
+    )
+
+
+FeaturesOf = Callable[[Pixels], Features]
+
+
+def varied_features(
+    material: Material, size_px: tuple[int, int], seed: int, features_of: FeaturesOf, variants: int
+) -> tuple[Features, Targets]:
+    """Backbone features of every picture as it is, in the mirror, and of random crops; and the targets of each."""
+    rng = np.random.default_rng((seed, 2))
+    mirror = Augmentation(smallest_area=1.0, stretch=1.0, mirror=1.0, light=0.0, partners=material.how.partners)
+    features, targets = [], []
+    for how in [NO_AUGMENTATION, mirror, *[material.how] * variants][:variants]:
+        pixels, known = augmented(material.pixels, material.targets, how, size_px, rng)
+        features.append(features_of(pixels))
+        targets.append(known)
+    maps, vectors = zip(*features, strict=True)
+    return Features(torch.cat(maps), torch.cat(vectors)), joined(targets)
+
+
+def joined(parts: Sequence[Targets]) -> Targets:
+    """One after the other."""
+    columns = zip(*parts, strict=True)
+    return Targets(*(None if column[0] is None else torch.cat(column) for column in columns))  # type: ignore[arg-type]

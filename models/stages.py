@@ -1,0 +1,122 @@
+"""The stages of a regime one after the other: the best epoch of each is kept, and a killed run goes on where it was."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from models.evaluate import Answers, judged, score_of
+from models.journal import Journal
+from models.network import Network
+from models.targets import Truth
+from models.train import Epoch, Job, Schedule, Training
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A part of a regime: one optimisation, and the network's answers on val while it goes on."""
+
+    job: Job
+    schedule: Schedule
+    answer: Callable[[], Answers]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """After an epoch: which stage of the regime, how many epochs it has, what was lost, the figures on val, and
+    whether they are the best so far. `answers` are those that were judged."""
+
+    stage: str
+    epochs: int
+    epoch: Epoch
+    figures: Mapping[str, Any]
+    answers: Answers
+    best: bool
+
+
+Watch = Callable[[Progress], None]
+Stages = Sequence[tuple[str, Callable[[], Stage]]]  # a later stage is made when the one before has changed the network
+
+
+@dataclass(frozen=True, slots=True)
+class _Best:
+    """The network at its best, and when that was."""
+
+    score: float
+    epoch: int
+    state: dict[str, Any]
+
+
+class Run:
+    """A network on its way through the stages. `truth` is val's, by which the best epoch is chosen; where it is empty
+    the last one is. A stage ends early after `patience` epochs without a better one."""
+
+    def __init__(
+        self,
+        network: Network,
+        truth: Truth,
+        watch: Watch,
+        *,
+        patience: int | None = None,
+        journal: Journal | None = None,
+    ) -> None:
+        self._network, self._truth, self._watch = network, truth, watch
+        self._patience, self._journal = patience, journal
+        self._done: list[dict[str, Any]] = []
+
+    def through(self, stages: Stages, seed: int) -> list[dict[str, Any]]:
+        """Run all; leave the network as it was at the best epoch of the last. Answers what was done, by stage."""
+        stored = self._journal.read() if self._journal is not None else None
+        if stored is not None:
+            self._network.load_state_dict(stored["network"])
+            self._done = stored["done"]
+        for name, make in stages[len(self._done) :]:
+            stage = make()
+            training, best = Training(stage.job, stage.schedule, seed), None
+            if stored is not None and stored["training"] is not None:
+                training.restore(stored["training"])
+                best = _Best(**stored["best"])
+            stored = None
+            self._done = [*self._done, self._stage(name, stage, training, best)]
+            self._note(None, None)
+        return self._done
+
+    def _stage(self, name: str, stage: Stage, training: Training, best: _Best | None) -> dict[str, Any]:
+        for epoch in training.epochs():
+            with training.averaged():
+                best = self._judged(name, stage, epoch, best)
+            self._note(training, best)
+            if self._patience is not None and epoch.number - best.epoch >= self._patience:
+                break
+        assert best is not None
+        self._network.load_state_dict(best.state)
+        weights = stage.job.weights.found() if stage.job.weights is not None else {}
+        facts = {"stage": name, "epochs": training.done, "best": best.epoch + 1}
+        return facts | ({"weights": weights} if weights else {})
+
+    def _judged(self, name: str, stage: Stage, epoch: Epoch, best: _Best | None) -> _Best:
+        """The better of what was and what is now; of equals the earlier, unless nothing can be judged."""
+        found = stage.answer() if len(self._truth.tag) else Answers()
+        figures = judged(found, self._truth, self._network.spec) if len(self._truth.tag) else {}
+        better = best is None or not figures or score_of(figures) > best.score
+        self._watch(
+            Progress(stage=name, epochs=stage.schedule.epochs, epoch=epoch, figures=figures, answers=found, best=better)
+        )
+        if best is not None and not better:
+            return best
+        return _Best(score_of(figures), epoch.number, copy.deepcopy(self._network.state_dict()))
+
+    def _note(self, training: Training | None, best: _Best | None) -> None:
+        """Where the run stands, for the one that takes it up."""
+        if self._journal is None:
+            return
+        self._journal.write(
+            {
+                "done": self._done,
+                "network": self._network.state_dict(),
+                "training": training.state() if training is not None else None,
+                "best": asdict(best) if best is not None else None,
+            }
+        )

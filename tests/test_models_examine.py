@@ -1,0 +1,65 @@
+"""Everything that is said of a checkpoint at the end: intervals by scene, localization, probabilities, pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.evaluate import Answers
+from models.examine import examined, pictured
+from models.spec import Spec
+from models.targets import Truth
+
+SPEC = Spec(backbone="resnet18", height_px=64, width_px=64, tags=("a", "b"), events=("dunk",), localizer=True)
+COUNT = 40
+
+
+def some() -> tuple[Answers, Truth]:
+    """Three of four tags and boxes are right."""
+    rng = np.random.default_rng(0)
+    tag = rng.integers(0, 2, COUNT)
+    said = np.where(np.arange(COUNT) % 4 == 0, 1 - tag, tag)
+    box = np.tile(np.array([0.1, 0.2, 0.6, 0.8], np.float32), (COUNT, 1))
+    found = np.where((np.arange(COUNT) % 4 == 1)[:, None], np.float32(0.9), box)
+    found[:, 2:] = np.where((np.arange(COUNT) % 4 == 1)[:, None], np.float32(1.0), box[:, 2:])
+    events = rng.normal(size=(COUNT, 1)).astype(np.float32)
+    truth = Truth(
+        tag,
+        (events > 0).astype(np.float32),
+        box,
+        np.empty((COUNT, 0), np.int64),
+        np.empty((COUNT, 0, 3), np.float32),
+        np.full((COUNT, 1, 5), np.nan, np.float32),
+    )
+    return Answers(tags=np.eye(2, dtype=np.float32)[said] * 3, events=events, boxes=found[:, None]), truth
+
+
+def test_figures_have_intervals_by_scene() -> None:
+    found, truth = some()
+    alone = examined(found, truth, SPEC, list(range(COUNT)))
+    low, high = alone["tags"]["top1_interval"]
+    assert low < alone["tags"]["top1"] == 0.75 < high
+    scenes = examined(found, truth, SPEC, [k // 10 for k in range(COUNT)])
+    assert scenes["tags"]["top1"] == 0.75
+    assert scenes["tags"]["top1_interval"] != alone["tags"]["top1_interval"]
+    one = examined(found, truth, SPEC, [0] * COUNT)
+    assert one["tags"]["top1_interval"] is None  # one scene says nothing about others
+
+
+def test_localization_needs_the_class_and_the_box() -> None:
+    figures = examined(*some(), SPEC, list(range(COUNT)))
+    assert figures["localization"]["top1_error"] == 0.5  # a quarter has the wrong class, another the wrong box
+    assert figures["localization"]["gt_known_error"] == 0.25
+    assert figures["box"]["v2"]["max_box_acc_v2"] == pytest.approx(0.75)
+
+
+def test_events_are_judged_as_probabilities() -> None:
+    event = examined(*some(), SPEC, list(range(COUNT)))["events"]["dunk"]
+    assert event["average_precision"] == 1.0
+    assert set(event["calibration"]) >= {"ece", "brier", "brier_chance"}
+
+
+def test_what_is_taken_for_what_can_be_looked_at() -> None:
+    pages = pictured(*some(), SPEC)
+    assert set(pages) == {"confusion", "reliability of tags", "reliability of dunk"}
+    assert all(page.dtype == np.uint8 and page.ndim == 3 and page.std() > 0 for page in pages.values())
