@@ -38,3 +38,16 @@ def checkpoint(path: Path, seed: int = 0, **facts: Any) -> CheckpointInfo:
 def pictures(count: int, seed: int = 0, side_px: int = SIDE_PX) -> npt.NDArray[np.uint8]:
     """Random pictures (count, side_px, side_px, 3)."""
     return np.random.default_rng(seed).integers(0, 256, (count, side_px, side_px, 3), dtype=np.uint8)
+
+
+def settled(spec: Spec, seed: int = 0) -> Network:
+    """A random network whose normalisations have seen pictures, so that values neither die out nor explode."""
+    torch.manual_seed(seed)
+    made = Network(spec).train()
+    norms = [module for module in made.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
+    noise = np.random.default_rng(seed).integers(0, 256, (4, spec.height_px, spec.width_px, 3), dtype=np.uint8)
+    with torch.no_grad():
+        made(torch.from_numpy(noise))
+    return made.eval()
