@@ -50,6 +50,13 @@ def within(xyxy: Floats, crop_xyxy: Floats) -> Floats:
     return np.asarray((xyxy - origin) / size)
 
 
+def placed(xyxy: Floats, crop_xyxy: Floats) -> Floats:
+    """Boxes given as fractions of a crop, as fractions of the picture: the inverse of `within`."""
+    origin = np.concatenate([crop_xyxy[..., :2]] * 2, axis=-1)
+    size = np.concatenate([crop_xyxy[..., 2:] - crop_xyxy[..., :2]] * 2, axis=-1)
+    return np.asarray(origin + xyxy * size)
+
+
 def mirrored(xyxy: Floats) -> Floats:
     """The boxes in the picture seen in a mirror (left and right exchanged)."""
     return np.stack([1 - xyxy[..., 2], xyxy[..., 1], 1 - xyxy[..., 0], xyxy[..., 3]], axis=-1)

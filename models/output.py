@@ -31,32 +31,38 @@ class FoundBoxes(NamedTuple):
     score: Floats
     label: npt.NDArray[np.int64]
 
+    def rows(self, chosen: npt.NDArray[np.int64]) -> FoundBoxes:
+        """Those boxes, in that order."""
+        return FoundBoxes(self.picture[chosen], self.xyxy[chosen], self.score[chosen], self.label[chosen])
+
 
 class Output(NamedTuple):
     """What the network says of B pictures.
 
     probs float32 (B, C), columns as `Spec.columns`: tags and each attribute a softmax, events a sigmoid each. boxes:
-    the main subject's, one a picture, and the detector's; None without either. features float16 (B, D). points float32
-    (B, K, 3): x, y as fractions of the picture, and the probability of being visible; None without that head.
+    the main subject's, one a picture, and the detector's; None without either. features float16 (B, D), or None.
+    points float32 (B, K, 3): x, y as fractions of the picture, and the probability of being visible; None without that
+    head.
     """
 
     probs: Floats
     boxes: FoundBoxes | None
-    features: npt.NDArray[np.float16]
+    features: npt.NDArray[np.float16] | None
     points: Floats | None = None
 
 
 def output(vector_BD: Tensor, answers: Mapping[str, Tensor], spec: Spec) -> Output:
     """Everything that the answers of all heads say. Tensors of any floating kind, on the CPU."""
     answers = {name: answer.float() for name, answer in answers.items()}
-    probs = _probs(answers, spec)
+    probs = probabilities(answers, spec)
     subject = _subject_boxes(answers, spec)
     features = vector_BD.float().numpy().clip(-_FLOAT16_MAX, _FLOAT16_MAX).astype(np.float16)
     points = _points(answers[POINTS], subject) if POINTS in answers else None
     return Output(probs, _boxes(answers, subject, probs, spec), features, points)
 
 
-def _probs(answers: Mapping[str, Tensor], spec: Spec) -> Floats:
+def probabilities(answers: Mapping[str, Tensor], spec: Spec) -> Floats:
+    """(B, C) float32, columns as `Spec.columns`, of answers (B, ...) in float32."""
     parts = [answers[TAGS].softmax(dim=1)] if TAGS in answers else []
     parts += [answers[attribute(number)].softmax(dim=1) for number in range(len(spec.attributes))]
     if OBJECTS in answers:
@@ -104,5 +110,4 @@ def _boxes(answers: Mapping[str, Tensor], subject: Floats | None, probs: Floats,
     if not found:
         return None
     picture, xyxy, score, label = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    order = np.argsort(picture, kind="stable")
-    return FoundBoxes(picture[order], xyxy[order], score[order], label[order])
+    return FoundBoxes(picture, xyxy, score, label).rows(np.argsort(picture, kind="stable"))

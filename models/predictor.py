@@ -83,15 +83,15 @@ def open_predictor(
     """
     where = resolve(name)
     torch.set_num_threads(threads)
-    chosen = _device(device)
-    _exact_on_gpus()
+    chosen = device_named(device)
+    exact_on_gpus()
     if isinstance(where, ImageNet):
         describe_imagenet(where, precision)
         network: Network | ImageNetClassifier = ImageNetClassifier(where)
     else:
         trained, info = load(where.path)
         describe_checkpoint(name, info, precision)
-        network = _served(trained)
+        network = served(trained)
     if not network.spec.columns:
         raise CheckpointError(f"{name}: this checkpoint has no labels. Train it with: matchcut train")
     return Predictor(network, device=chosen, batch=batch, bf16=precision == "bf16")
@@ -99,10 +99,10 @@ def open_predictor(
 
 def served_on_cpu(network: Network, *, bf16: bool) -> Predictor:
     """A copy of `network` as a run would have it, in batches of 8."""
-    return Predictor(_served(copy.deepcopy(network)), device=torch.device("cpu"), batch=8, bf16=bf16)
+    return Predictor(served(copy.deepcopy(network)), device=torch.device("cpu"), batch=8, bf16=bf16)
 
 
-def _served(network: Network) -> Network:
+def served(network: Network) -> Network:
     """The same network, its trunk fused."""
     network.backbone.trunk = _fused(network.backbone.trunk)
     return network
@@ -131,7 +131,8 @@ def _fused(trunk: nn.Module) -> fx.GraphModule:
     return fused
 
 
-def _device(wanted: str) -> torch.device:
+def device_named(wanted: str) -> torch.device:
+    """auto, cpu or cuda. Raises MachineError."""
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if wanted == "cuda" and not torch.cuda.is_available():
@@ -139,7 +140,7 @@ def _device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def _exact_on_gpus() -> None:
+def exact_on_gpus() -> None:
     """fp32 means fp32: TensorFloat-32, which cuDNN uses unasked, has ten bits of mantissa and moves scores by 1e-3."""
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False

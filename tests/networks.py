@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from models.checkpoint import save
-from models.network import Network
+from models.network import Head, Network
 from models.spec import CheckpointInfo, Spec
 
 SIDE_PX = 64
@@ -41,13 +41,17 @@ def pictures(count: int, seed: int = 0, side_px: int = SIDE_PX) -> npt.NDArray[n
 
 
 def settled(spec: Spec, seed: int = 0) -> Network:
-    """A random network whose normalisations have seen pictures, so that values neither die out nor explode."""
+    """A random network whose normalisations have seen pictures: values neither die out nor explode, answers vary."""
     torch.manual_seed(seed)
     made = Network(spec).train()
-    norms = [module for module in made.modules() if isinstance(module, torch.nn.BatchNorm2d)]
-    for norm in norms:
-        norm.momentum = 1.0
+    for module in made.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
     noise = np.random.default_rng(seed).integers(0, 256, (4, spec.height_px, spec.width_px, 3), dtype=np.uint8)
     with torch.no_grad():
         made(torch.from_numpy(noise))
-    return made.eval()
+        features = made.eval().backbone(torch.from_numpy(noise))
+        for head in made.heads.values():
+            assert isinstance(head, Head)
+            head.adapt(features)
+    return made

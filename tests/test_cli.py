@@ -13,10 +13,13 @@ from typing import Any
 
 import pytest
 
+from models.checkpoint import save
+from models.spec import CheckpointInfo
 from pipeline.cli import VERBS, main
 from pipeline.store import locked
 from tests.games import Desk, make_game, read
 from tests.media import ffmpeg
+from tests.networks import network
 
 HEAVY = ("torch", "torchvision", "prefect", "av", "numpy", "cv2", "rich", "jinja2", "pyarrow")
 # Runs the command, then tells which of HEAVY were imported on the way.
@@ -260,6 +263,39 @@ def test_predict_tells_labels_and_boxes_a_line_each(picture: Path, capsys: pytes
 def test_predict_for_people_tells_the_best_labels(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", str(picture), "--top", "2"]) == 0
     assert re.fullmatch(rf"{re.escape(str(picture))}: \w+ 0\.\d\d, \w+ 0\.\d\d\n", capsys.readouterr().out)
+
+
+def test_predict_through_windows_tells_all_boxes_of_pictures_and_videos(
+    picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_game(picture.parent / "2.mp4")
+    for way in ("greedy", "nms"):
+        arguments = ["--jsonl", "--sample-hz", "1", "--windows", "--scales", "1", "2", "--merge", way]
+        assert main(["predict", str(picture.parent), *arguments]) == 0
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert [line.get("t_ns") for line in lines] == [None, *(second * 10**9 for second in range(5))]
+        assert max(len(line["boxes"]) for line in lines) > 1
+        for line in lines:
+            assert set(line) - {"t_ns"} == {"path", "labels", "boxes"}
+            known = {label["name"]: label["score"] for label in line["labels"]}
+            assert all(set(box) == {"xyxy", "score", "label"} and box["label"] in known for box in line["boxes"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"localizer": False}, "without a localizer there are no boxes in windows"),
+        ({"tags": (), "events": ()}, "no labels for what windows show"),
+        ({"backbone": "alexnet", "height_px": 128, "width_px": 128}, "alexnet: .* is resampled to 6x6"),
+    ],
+)
+def test_predict_through_windows_refuses_a_model_that_cannot(
+    changes: dict[str, Any], why: str, picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, file = network(**changes), picture.with_name("made.safetensors")
+    save(made, CheckpointInfo(spec=made.spec, version=""), file)
+    assert main(["predict", str(picture), "--windows", "--model", str(file)]) == 2
+    assert re.search(why, capsys.readouterr().err)
 
 
 def test_the_doctor_says_what_this_machine_can_do(capsys: pytest.CaptureFixture[str]) -> None:

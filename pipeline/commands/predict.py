@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pipeline.config import InferConfig
     from pipeline.infer import Inferred
     from pipeline.run import OpenModel
+
+MERGES = ("greedy", "nms", "soft-nms", "fusion")  # models.merge has them; torch is not imported for --help
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--sample-hz", type=float, default=2.0, metavar="R", help="pictures per second of video")
     parser.add_argument("--top", type=int, default=0, metavar="K", help="only the K best labels")
+    windows = parser.add_argument_group("windows", "boxes wherever something is, for models with a localizer")
+    windows.add_argument("--windows", action="store_true", help="look through windows all over the picture")
+    windows.add_argument("--scales", nargs="+", type=float, default=(1.0, 1.5, 2.0), metavar="S", help="of the picture")
+    windows.add_argument("--merge", choices=MERGES, default="greedy", help="how boxes of one object become one")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -29,10 +36,7 @@ def run(args: argparse.Namespace) -> int:
 
     files, sample_hz = _files(args.inputs), DecodeConfig(sample_hz=args.sample_hz).sample_hz
 
-    from models.predictor import open_predictor  # takes seconds: not before the request makes sense
-
-    settings = InferConfig()
-    model = open_predictor(args.model, args.device, settings.batch, settings.threads, settings.precision)
+    model = _model(args, InferConfig())  # takes seconds: not before the request makes sense
     failures = 0
     for path in files:
         try:
@@ -42,6 +46,17 @@ def run(args: argparse.Namespace) -> int:
             failures += 1
             sys.stderr.write(f"failed  {error}\n")
     return 1 if failures else 0
+
+
+def _model(args: argparse.Namespace, settings: InferConfig) -> OpenModel:
+    if args.windows:
+        from models.window_predictor import open_windows
+
+        scales, way = args.scales, args.merge
+        return open_windows(args.model, args.device, settings.batch, settings.threads, scales=scales, way=way)
+    from models.predictor import open_predictor
+
+    return open_predictor(args.model, args.device, settings.batch, settings.threads, settings.precision)
 
 
 def _files(given: list[Path]) -> list[Path]:
@@ -85,10 +100,9 @@ def _lines(path: Path, model: OpenModel, sample_hz: float) -> Iterator[dict[str,
 
 def _answers(inferred: Inferred) -> Iterator[dict[str, Any]]:
     names = inferred.scores.labels.names
-    boxes = {int(frame): index for index, frame in enumerate(inferred.boxes.frame)}
     for sample, probs in enumerate(inferred.scores.probs):
         order = sorted(range(len(names)), key=lambda column: -probs[column])
-        found = [boxes[sample]] if sample in boxes else []
+        found = (inferred.boxes.frame == sample).nonzero()[0]
         yield {
             "labels": [{"name": names[column], "score": round(float(probs[column]), 6)} for column in order],
             "boxes": [
