@@ -19,7 +19,7 @@ import torch
 from torchvision.ops import nms as torchvision_nms
 
 from models import geometry
-from models.output import FoundBoxes
+from models.output import FoundBoxes, joined
 
 Floats = npt.NDArray[np.float64]
 Way = Callable[[Floats, Floats], tuple[Floats, Floats]]
@@ -43,7 +43,7 @@ def merge(found: FoundBoxes, way: str) -> FoundBoxes:
         groups.append(FoundBoxes(picture, xyxy.astype(np.float32), score.astype(np.float32), label))
     if not groups:
         return found
-    merged = FoundBoxes(*(np.concatenate(parts) for parts in zip(*groups, strict=True)))
+    merged = joined(groups)
     return merged.rows(_best_first(merged))
 
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -34,6 +34,12 @@ class FoundBoxes(NamedTuple):
     def rows(self, chosen: npt.NDArray[np.int64]) -> FoundBoxes:
         """Those boxes, in that order."""
         return FoundBoxes(self.picture[chosen], self.xyxy[chosen], self.score[chosen], self.label[chosen])
+
+
+def joined(parts: Sequence[FoundBoxes]) -> FoundBoxes:
+    """All boxes of the parts, of which there is at least one, one after the other."""
+    picture, xyxy, score, label = (np.concatenate(fields) for fields in zip(*parts, strict=True))
+    return FoundBoxes(picture, xyxy, score, label)
 
 
 class Output(NamedTuple):
@@ -109,5 +115,5 @@ def _boxes(answers: Mapping[str, Tensor], subject: Floats | None, probs: Floats,
         found.append(FoundBoxes(picture, geometry.clip(xyxy).astype(np.float32), score, columns[label]))
     if not found:
         return None
-    picture, xyxy, score, label = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return FoundBoxes(picture, xyxy, score, label).rows(np.argsort(picture, kind="stable"))
+    boxes = joined(found)
+    return boxes.rows(np.argsort(boxes.picture, kind="stable"))

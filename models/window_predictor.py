@@ -26,6 +26,7 @@ class Unseen:
     """Pictures that are looked at when the result is asked for: how many boxes there will be, only looking tells."""
 
     dense: Dense
+    device: torch.device
     pixels: Tensor
     scales: tuple[float, ...]
     way: str
@@ -33,7 +34,7 @@ class Unseen:
     def result(self) -> Output:
         """Raises DeviceOutOfMemory."""
         try:
-            return find(self.dense, self.pixels, self.scales, self.way)
+            return find(self.dense, self.pixels.to(self.device), self.scales, self.way)
         except torch.OutOfMemoryError as error:
             raise DeviceOutOfMemory("the device ran out of memory. Use a smaller infer.batch") from error
 
@@ -42,7 +43,7 @@ class WindowPredictor:
     """As `Predictor`, for pictures as large as the largest scale asks for. Raises CheckpointError, ConfigError."""
 
     def __init__(self, dense: Dense, *, device: torch.device, batch: int, scales: Sequence[float], way: str) -> None:
-        self._dense, self._device = dense.to(device), device
+        self._dense, self._device = dense.to(device).to(memory_format=torch.channels_last), device
         self._scales, self._way, self.batch = tuple(scales), way, batch
         spec = answering(dense.spec)
         self.tags, self.events = spec.served_tags, spec.events
@@ -51,7 +52,7 @@ class WindowPredictor:
     def submit(self, pixels: npt.NDArray[np.uint8], /) -> Unseen:
         """uint8 (B, height_px, width_px, 3)."""
         assert pixels.shape[1:] == (self.height_px, self.width_px, 3), pixels.shape
-        return Unseen(self._dense, torch.tensor(pixels).to(self._device), self._scales, self._way)
+        return Unseen(self._dense, self._device, torch.tensor(pixels), self._scales, self._way)
 
 
 def open_windows(

@@ -23,7 +23,7 @@ from models import geometry
 from models.dense import Dense
 from models.merge import merge
 from models.network import BOX
-from models.output import MIN_OBJECT_SCORE, FoundBoxes, Output, probabilities
+from models.output import MIN_OBJECT_SCORE, FoundBoxes, Output, joined, probabilities
 from models.spec import NONE, Spec
 
 Floats = npt.NDArray[np.floating]
@@ -53,9 +53,8 @@ def find(dense: Dense, pixels_BHWC: Tensor, scales: Sequence[float], way: str) -
     seen = [look(dense, resized(pixels_BHWC, dense.size_px(scale))) for scale in scales]
     spec = answering(dense.spec)
     best = np.stack([_of_picture(scale.probs, spec) for scale in seen])
-    candidates = [_candidates(scale, spec) for scale in seen]
-    found = FoundBoxes(*(np.concatenate(parts) for parts in zip(*candidates, strict=True)))
-    return Output(best.mean(axis=0), _in_picture(merge(found, way)), None)
+    found = joined([candidates(scale, spec) for scale in seen])
+    return Output(best.mean(axis=0), in_picture(merge(found, way)), None)
 
 
 def resized(pixels_BHWC: Tensor, size_px: tuple[int, int]) -> Tensor:
@@ -98,7 +97,7 @@ def _of_picture(probs_BWC: Floats, spec: Spec) -> Floats:
     return best
 
 
-def _candidates(seen: Seen, spec: Spec) -> FoundBoxes:
+def candidates(seen: Seen, spec: Spec) -> FoundBoxes:
     """The boxes of one scale for the best classes of each picture, from windows that are sure enough of them.
 
     A box is of a tag (not of `none`) or, in a network without tags, of an event. The paper takes every window's box.
@@ -114,7 +113,7 @@ def _candidates(seen: Seen, spec: Spec) -> FoundBoxes:
     return found.rows(np.flatnonzero((xyxy[:, :2] < xyxy[:, 2:]).all(axis=1)))
 
 
-def _in_picture(found: FoundBoxes) -> FoundBoxes:
+def in_picture(found: FoundBoxes) -> FoundBoxes:
     """What of the boxes lies in the picture."""
     kept = found.rows(np.flatnonzero(((found.xyxy[:, 2:] > 0) & (found.xyxy[:, :2] < 1)).all(axis=1)))
     return kept._replace(xyxy=geometry.clip(kept.xyxy))

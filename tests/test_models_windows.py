@@ -16,7 +16,7 @@ from models.output import FoundBoxes
 from models.predictor import Predictor
 from models.spec import Spec
 from models.window_predictor import WindowPredictor
-from models.windows import Seen, find, look, resized, window_targets, windows
+from models.windows import Seen, candidates, find, in_picture, look, resized, window_targets, windows
 from pipeline.errors import ConfigError
 from tests import networks
 
@@ -135,24 +135,20 @@ def test_the_answer_for_a_picture_does_not_depend_on_its_neighbours(dense: Dense
 
 
 def test_a_box_beyond_the_picture_is_none_and_one_at_its_edge_is_cut() -> None:
-    from models.windows import _in_picture
-
     corners = np.array([[-0.5, 0.2, -0.1, 0.5], [-0.5, 0.2, 0.5, 1.2], [0.1, 1, 0.2, 1.5]], np.float32)
     three = FoundBoxes(np.zeros(3, np.int64), corners, np.ones(3, np.float32), np.arange(3))
-    kept = _in_picture(three)
+    kept = in_picture(three)
     assert kept.label.tolist() == [1]
     assert kept.xyxy == pytest.approx(np.array([[0, 0.2, 0.5, 1]]))
 
 
 def test_a_box_needs_a_sure_window_and_a_likely_class_and_a_size() -> None:
-    from models.windows import _candidates
-
     tags = tuple("abcdef")
     spec = Spec(backbone="alexnet", height_px=64, width_px=64, tags=tags, localizer=True)
     probs = np.full((1, 3, 6), 0.1)
     probs[0, 0], probs[0, 1, 5] = [0.21, 0.22, 0.23, 0.24, 0.25, 0.3], 0.9
     boxes = np.array([[[[0, 0, 1, 1]], [[0, 0, 0.5, 1]], [[0.5, 0, 0.4, 1]]]], np.float64)
-    found = _candidates(Seen(probs, boxes), spec)
+    found = candidates(Seen(probs, boxes), spec)
     assert sorted(zip(found.label.tolist(), found.score.round(2).tolist(), strict=True)) == [
         (1, 0.22),  # a is the sixth best
         (2, 0.23),
@@ -162,13 +158,13 @@ def test_a_box_needs_a_sure_window_and_a_likely_class_and_a_size() -> None:
         (5, 0.9),
     ]
     probs[0, 2, 5] = 1.0
-    assert len(_candidates(Seen(probs, boxes), spec).label) == 6  # turned inside out
+    assert len(candidates(Seen(probs, boxes), spec).label) == 6  # turned inside out
 
 
 # Serving
 
 
-def test_windows_are_served_in_pictures_as_large_as_the_largest_scale(dense: Dense) -> None:
+def test_windows_are_servedin_pictures_as_large_as_the_largest_scale(dense: Dense) -> None:
     served = WindowPredictor(dense, device=torch.device("cpu"), batch=2, scales=(2.0, 1.0), way="nms")
     assert (served.height_px, served.width_px, served.tags, served.events) == (128, 192, SPEC.tags, SPEC.events)
     pixels = pictures(dense, 2)
