@@ -47,12 +47,11 @@ def answering(spec: Spec) -> Spec:
 def find(dense: Dense, pixels_BHWC: Tensor, scales: Sequence[float], way: str) -> Output:
     """Labels and boxes of uint8 pictures, as large as the largest scale asks for (`Dense.size_px`) or larger.
 
-    A picture's score for a label is the maximum over windows and the mean over scales; for `none`, which the paper does
-    not know, the minimum: a picture shows nothing where no window shows anything.
+    A picture's score for a label is the best of its windows', the mean over scales.
     """
     seen = [look(dense, resized(pixels_BHWC, dense.size_px(scale))) for scale in scales]
     spec = answering(dense.spec)
-    best = np.stack([_of_picture(scale.probs, spec) for scale in seen])
+    best = np.stack([of_picture(scale.probs, spec) for scale in seen])
     found = joined([candidates(scale, spec) for scale in seen])
     return Output(best.mean(axis=0), in_picture(merge(found, way)), None)
 
@@ -88,8 +87,9 @@ def windows(dense: Dense, height_px: int, width_px: int) -> Floats:
     return np.asarray(xyxy_px / np.array([width_px, height_px] * 2))
 
 
-def _of_picture(probs_BWC: Floats, spec: Spec) -> Floats:
-    """One scale's scores of pictures, (B, C)."""
+def of_picture(probs_BWC: Floats, spec: Spec) -> Floats:
+    """One scale's scores of pictures, (B, C): the maximum over windows. For `none`, which the paper does not have, the
+    minimum: a picture shows nothing where no window shows anything."""
     best: Floats = probs_BWC.max(axis=1)
     if NONE in spec.columns:
         column = spec.columns.index(NONE)

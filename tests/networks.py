@@ -40,6 +40,12 @@ def pictures(count: int, seed: int = 0, side_px: int = SIDE_PX) -> npt.NDArray[n
     return np.random.default_rng(seed).integers(0, 256, (count, side_px, side_px, 3), dtype=np.uint8)
 
 
+def patches(count: int, height_px: int, width_px: int, seed: int = 0) -> npt.NDArray[np.uint8]:
+    """Pictures (count, height_px, width_px, 3) of random squares of 16 px: fine noise looks the same everywhere."""
+    colours = np.random.default_rng(seed).integers(0, 256, (count, -(-height_px // 16), -(-width_px // 16), 3))
+    return colours.astype(np.uint8).repeat(16, axis=1).repeat(16, axis=2)[:, :height_px, :width_px].copy()
+
+
 def settled(spec: Spec, seed: int = 0) -> Network:
     """A random network whose normalisations have seen pictures: values neither die out nor explode, answers vary."""
     torch.manual_seed(seed)
@@ -47,11 +53,13 @@ def settled(spec: Spec, seed: int = 0) -> Network:
     for module in made.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = 1.0
-    noise = np.random.default_rng(seed).integers(0, 256, (4, spec.height_px, spec.width_px, 3), dtype=np.uint8)
+    seen = torch.from_numpy(patches(12, spec.height_px, spec.width_px, seed))
     with torch.no_grad():
-        made(torch.from_numpy(noise))
-        features = made.eval().backbone(torch.from_numpy(noise))
+        made(seen)
+        features = made.eval().backbone(seen)
         for head in made.heads.values():
             assert isinstance(head, Head)
             head.adapt(features)
+            spread = head.standard.spread  # what hardly varied in a dozen pictures would drown the rest in others
+            spread.clamp_(min=float(spread.median()))
     return made

@@ -16,7 +16,7 @@ from models.output import FoundBoxes
 from models.predictor import Predictor
 from models.spec import Spec
 from models.window_predictor import WindowPredictor
-from models.windows import Seen, candidates, find, in_picture, look, resized, window_targets, windows
+from models.windows import Seen, candidates, find, in_picture, look, of_picture, resized, window_targets, windows
 from pipeline.errors import ConfigError
 from tests import networks
 
@@ -38,9 +38,7 @@ def dense() -> Dense:
 
 
 def pictures(dense: Dense, scale: float, count: int = 2) -> Tensor:
-    height_px, width_px = dense.size_px(scale)
-    coarse = np.random.default_rng(1).integers(0, 256, (count, height_px // 16, width_px // 16, 3), dtype=np.uint8)
-    return torch.from_numpy(coarse.repeat(16, axis=1).repeat(16, axis=2))
+    return torch.from_numpy(networks.patches(count, *dense.size_px(scale), seed=1))
 
 
 # Where windows lie
@@ -87,10 +85,12 @@ def test_a_picture_is_scored_by_its_best_window_and_the_mean_of_scales(dense: De
     pixels = pictures(dense, 2)
     output = find(dense, pixels, (1, 2), "nms")
     small, large = look(dense, resized(pixels, (64, 96))).probs, look(dense, pixels).probs
-    best = (small.max(axis=1) + large.max(axis=1)) / 2
-    assert output.probs[:, [0, 2, 3]] == pytest.approx(best[:, [0, 2, 3]])
-    nothing = (small[:, :, 1].min(axis=1) + large[:, :, 1].min(axis=1)) / 2
-    assert output.probs[:, 1] == pytest.approx(nothing)
+    assert output.probs == pytest.approx((of_picture(small, SPEC) + of_picture(large, SPEC)) / 2, abs=1e-6)
+
+
+def test_a_picture_shows_what_any_window_shows_and_nothing_where_no_window_shows_anything() -> None:
+    probs = np.array([[[0.1, 0.9, 0.0, 0.2], [0.3, 0.2, 0.5, 0.1]]])  # goal, none, save; dunk
+    assert of_picture(probs, SPEC).tolist() == [[0.3, 0.2, 0.5, 0.2]]
 
 
 @pytest.mark.parametrize("way", MERGES)
@@ -214,18 +214,18 @@ def test_the_window_around_an_object_holds_it_and_the_whole_picture_always_does(
 
 
 def test_whose_object_it_is_by_hand() -> None:
-    thing = np.array([0.2, 0.2, 0.4, 0.4])
+    thing = np.array([0.25, 0.25, 0.5, 0.5])
     table = [
-        ((0.2, 0.2, 0.4, 0.4), True),
-        ((0.3, 0.2, 0.8, 0.4), True),  # its right half, and its centre lies on the window's edge
-        ((0.0, 0.2, 0.3, 0.4), False),  # its left half: the centre is the other window's
-        ((0.0, 0.0, 0.35, 0.35), True),  # 56 %
-        ((0.0, 0.0, 0.33, 0.33), False),  # 42 %, with the centre
-        ((0.5, 0.5, 1.0, 1.0), False),
+        ((0.25, 0.25, 0.5, 0.5), True),
+        ((0.375, 0.25, 0.875, 0.5), True),  # its right half, and its centre lies on the window's edge
+        ((0.0, 0.25, 0.375, 0.5), False),  # its left half: the centre is the other window's
+        ((0.0, 0.0, 0.4375, 0.4375), True),  # 56 %
+        ((0.0, 0.0, 0.42, 0.42), False),  # 46 %, with the centre
+        ((0.625, 0.625, 1.0, 1.0), False),
     ]
     targets = window_targets(thing, np.array([window for window, _ in table]))
     assert targets.holds.tolist() == [holds for _, holds in table]
-    assert targets.xywh[3] == pytest.approx(np.array([0.2, 0.2, 0.2, 0.2]) / 0.35)
+    assert targets.xywh[3] == pytest.approx(np.full(4, 0.25) / 0.4375)
     assert targets.xywh.dtype == np.float32
 
 
