@@ -50,7 +50,8 @@ def test_a_cell_has_seen_the_pixels_that_change_it_and_no_others(chain: list[nn.
     for field, axis in zip(seen, (1, 0), strict=True):
         changing = picture.grad[0, 0].sum(dim=axis).nonzero()
         start, end = (edge + at * field.stride for edge in (field.start, field.end))
-        assert (int(changing.min()), int(changing.max()) + 1) == (max(start, 0), min(end, SIDE_PX))
+        assert start == int(changing.min()) or start < 0  # where the field leaves the picture, its end may be in a gap
+        assert end == int(changing.max()) + 1 or end > SIDE_PX
         assert field.inside(at, SIDE_PX) == (start >= 0 and end <= SIDE_PX)
 
 
