@@ -265,7 +265,7 @@ def test_events_and_negatives_of_one_video_are_judged_by_blocks_that_were_not_tr
 
 def test_a_video_that_was_trained_on_in_part_is_known_as_a_whole(timed: Dataset) -> None:
     part = split(timed, None, 0)
-    kept = {name: timed.digests_of(rows) for name, rows in part.items()}
+    kept = {name: timed.digests_of(rows) for name, rows in part.items() if len(rows)}
     assert {Seen.of(kept[name], kept).place for name in kept} == {("train",) * 2, ("val",) * 2}
     assert Seen.of([timed.digests[0].partition("@")[0], "another"], kept).place == ("train", "new")
 

@@ -141,7 +141,7 @@ def _finish(args: argparse.Namespace, learned: Learned) -> None:
     if args.unseen is not None and info.spec.events:
         for line in false_alarms(args.unseen, open_predictor(str(args.out), "cpu"), calibrated=info.calibrated):
             _say(line)
-    kept = f"; kept from its base: {', '.join(learned.kept)}" if learned.kept else ""
+    kept = f"; kept from {args.backbone or args.base}: {', '.join(learned.kept)}" if learned.kept else ""
     _say(f"{args.out}: version {info.version}, {args.out.stat().st_size / 1e6:.1f} MB{kept}")
 
 
