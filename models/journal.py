@@ -31,16 +31,13 @@ class Journal:
 
     def write(self, state: dict[str, Any]) -> None:
         """Replace what was there, whole or not at all."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
         try:
             torch.save({**state, "key": self.key}, temporary)
             temporary.replace(self.path)
         finally:
             temporary.unlink(missing_ok=True)
-
-    def clear(self) -> None:
-        """The run is over, and its result written."""
-        self.path.unlink(missing_ok=True)
 
 
 def key_of(*parts: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from models.backbone import Features
 from models.cache import FeatureCache
 from models.calibrate import calibrate
 from models.data.dataset import Dataset
@@ -54,7 +55,8 @@ class Learned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What a run may use beside its data: a place for its state, one for features, and who watches."""
+    """What a run may use beside its data: who watches, a folder for its state, to be removed when the result is
+    written, and a place for features."""
 
     watch: Watch
     state: Path | None = None
@@ -75,13 +77,18 @@ def split(data: Dataset, val: Dataset | None, seed: int, heldout: float = 0.0) -
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some of the data, and the truth about them by head."""
+    """Some of the data, and the truth about them by head. `rows` are their numbers in the data that were given; none
+    where they are data of their own."""
 
     data: Dataset
     truth: Truth
+    rows: Ints | None
 
     def __len__(self) -> int:
         return len(self.data)
+
+    def digests(self) -> tuple[str, ...]:
+        return self.data.digests_of(np.arange(len(self.data)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +100,15 @@ class Prepared:
     taught: Part
     chosen_by: Part
     heldout: Part
-    digests: dict[str, tuple[str, ...]]
     stages: Stages
+
+    @property
+    def digests(self) -> dict[str, tuple[str, ...]]:
+        """The split as a checkpoint states it."""
+        return {name: getattr(self, part).digests() for name, part in _PARTS.items()}
+
+
+_PARTS = {"train": "taught", "val": "chosen_by", "heldout": "heldout"}
 
 
 def prepare(data: Dataset, val: Dataset | None, plan: Plan, recipe: Recipe, cache: FeatureCache) -> Prepared:
@@ -102,25 +116,46 @@ def prepare(data: Dataset, val: Dataset | None, plan: Plan, recipe: Recipe, cach
     rows = split(data, val, recipe.seed, recipe.heldout)
     if not len(rows["train"]):
         raise DataError("nothing is left to train on: every file is in --val too. Give other files")
+    return prepare_parts(data, rows, val, plan, recipe, cache)
+
+
+def prepare_parts(  # noqa: PLR0917  the data and their parts, then what is made of them
+    data: Dataset, rows: Mapping[str, Ints], val: Dataset | None, plan: Plan, recipe: Recipe, cache: FeatureCache
+) -> Prepared:
+    """The same for parts that are decided: numbers of pictures in train, val and heldout; a missing one is empty."""
     network, kept = start(recipe, plan)
     network.to(memory_format=torch.channels_last)
-    nothing = data.rows(np.empty(0, np.int64))
-    parts = {name: data.rows(rows[name]) if name in rows else nothing for name in ("train", "val", "heldout")}
-    if val is not None:
-        parts["val"] = val
-    if recipe.regime not in (SCRATCH, FROZEN) and isinstance(resolve(recipe.base), ImageNet):
-        taught = parts["train"]
-        measure_batchnorm(network, taught.pixels[np.linspace(0, len(taught) - 1, _MEASURED, dtype=np.int64)])
     spoken = Plan.of(network.spec)
-    known = {name: Part(part, truth_of(part, spoken).without(kept)) for name, part in parts.items()}
+
+    def part(name: str) -> Part:
+        own = rows.get(name, np.empty(0, np.int64))
+        some = data.rows(own)
+        return Part(some, truth_of(some, spoken).without(kept), own)
+
+    taught, chosen_by = part("train"), part("val")
+    if val is not None:
+        chosen_by = Part(val, truth_of(val, spoken).without(kept), None)
+    if recipe.regime not in (SCRATCH, FROZEN) and isinstance(resolve(recipe.base), ImageNet):
+        some = np.linspace(0, len(taught) - 1, _MEASURED, dtype=np.int64)
+        measure_batchnorm(network, taught.data.pixels[some])
+    targets = truth_of(data, spoken).without(kept).targets()
+    known = targets.rows(torch.from_numpy(rows["train"]))
+    material = Material(
+        pixels=data.pixels,
+        targets=targets,
+        rows=rows["train"],
+        how=recipe.augmentation(plan),
+        weights=recipe.loss_weights(known, plan),
+        learn_weights=recipe.learns_weights(),
+    )
+    heads = [name for name in network.heads if name not in kept]
     return Prepared(
         network=network,
         kept=kept,
-        taught=known["train"],
-        chosen_by=known["val"],
-        heldout=known["heldout"],
-        digests={name: part.digests_of(np.arange(len(part))) for name, part in parts.items()},
-        stages=_stages(network, (known["train"], known["val"]), kept, recipe, plan, cache),
+        taught=taught,
+        chosen_by=chosen_by,
+        heldout=part("heldout"),
+        stages=_stages(Lesson(network, chosen_by, material, recipe, cache), heads),
     )
 
 
@@ -130,11 +165,22 @@ def learn(data: Dataset, val: Dataset | None, plan: Plan, recipe: Recipe, around
     Scores are calibrated on val where it says enough.
     """
     ready = prepare(data, val, plan, recipe, around.features)
+    done = run_through(ready, plan, recipe, around, "run")
+    network, part = ready.network, ready.chosen_by
+    metrics: dict[str, Any] = {}
+    if len(part):
+        found = answers(network, part.data.pixels)
+        calibration = calibrate(network, found, part.truth)
+        metrics = {"val": judged(found, part.truth, network.spec), "calibration": calibration}
+    return Learned(network, checkpoint_info(ready, recipe, metrics, done), ready.kept, part)
+
+
+def run_through(ready: Prepared, plan: Plan, recipe: Recipe, around: Surroundings, name: str) -> list[dict[str, Any]]:
+    """All stages; of the same name, data and recipe, killed ones go on."""
     key = key_of(recipe, plan, ready.digests, ready.taught.data.pixels.shape)
-    journal = Journal(around.state, key) if around.state is not None else None
+    journal = Journal(around.state / name, key) if around.state is not None else None
     run = Run(ready.network, ready.chosen_by.truth, around.watch, patience=recipe.patience, journal=journal)
-    done = run.through(ready.stages, recipe.seed)
-    return Learned(ready.network, _info(ready, recipe, done), ready.kept, ready.chosen_by)
+    return run.through(ready.stages, recipe.seed)
 
 
 def try_rates(data: Dataset, val: Dataset | None, plan: Plan, recipe: Recipe, around: Surroundings) -> RateCurve:
@@ -146,47 +192,29 @@ def try_rates(data: Dataset, val: Dataset | None, plan: Plan, recipe: Recipe, ar
     return find_rate(stage.job, stage.schedule, recipe.seed)
 
 
-def _info(ready: Prepared, recipe: Recipe, done: list[dict[str, Any]]) -> CheckpointInfo:
-    network, val = ready.network, ready.chosen_by
-    metrics: dict[str, Any] = {}
-    if len(val):
-        found = answers(network, val.data.pixels)
-        calibration = calibrate(network, found, val.truth)
-        metrics = {"val": judged(found, val.truth, network.spec), "calibration": calibration}
+def checkpoint_info(
+    ready: Prepared, recipe: Recipe, metrics: Mapping[str, Any], done: list[dict[str, Any]]
+) -> CheckpointInfo:
+    """What the checkpoint says of itself: `metrics`, figures of what was held out, and what bf16 changes."""
+    network, judge = ready.network, dict[str, Any]()
     if len(ready.heldout):
         found = answers(network, ready.heldout.data.pixels)
-        metrics["heldout"] = judged(found, ready.heldout.truth, network.spec)
+        judge = {"heldout": judged(found, ready.heldout.truth, network.spec)}
+    shown = ready.chosen_by if len(ready.chosen_by) else ready.taught
     return CheckpointInfo(
         spec=network.spec,
         version="",
         calibrated=bool(metrics.get("calibration")),
         training=_facts(recipe, ready.taught.data) | {"stages": done},
-        metrics=metrics | {BF16: effect_of_bf16(network, val.data.pixels)},
+        metrics=dict(metrics) | judge | {BF16: effect_of_bf16(network, shown.data.pixels[:_MEASURED])},
         split=ready.digests,
     )
 
 
-def _stages(  # noqa: PLR0917  what is taught, then how
-    network: Network, parts: tuple[Part, Part], kept: Sequence[str], recipe: Recipe, plan: Plan, cache: FeatureCache
-) -> Stages:
-    """The regime, stage by stage; `parts` are what is taught and what is chosen by."""
-    taught, chosen_by = parts
-    targets = taught.truth.targets()
-    lesson = _Lesson(
-        network,
-        chosen_by.data.pixels,
-        Material(
-            pixels=taught.data.pixels,
-            targets=targets,
-            how=recipe.augmentation(plan),
-            weights=recipe.loss_weights(targets, plan),
-            learn_weights=recipe.learns_weights(),
-        ),
-        recipe,
-        cache,
-    )
-    heads = [name for name in network.heads if name not in kept]
-    classifiers = [name for name in heads if isinstance(network.heads[name], Classifier)]
+def _stages(lesson: Lesson, heads: Sequence[str]) -> Stages:
+    """The regime, stage by stage."""
+    recipe, of = lesson.recipe, lesson.network.heads
+    classifiers = [name for name in heads if isinstance(of[name], Classifier)]
     rest = [name for name in heads if name not in classifiers]
     frozen = recipe.schedule(FROZEN)
     # New heads pull a backbone hard in the wrong direction until they know something (arXiv 2202.10054).
@@ -207,11 +235,11 @@ def _stages(  # noqa: PLR0917  what is taught, then how
 
 
 @dataclass(frozen=True, slots=True)
-class _Lesson:
+class Lesson:
     """What all stages share."""
 
     network: Network
-    shown: Pixels  # of val
+    chosen_by: Part
     material: Material
     recipe: Recipe
     cache: FeatureCache
@@ -220,20 +248,29 @@ class _Lesson:
         """Backbone and these heads."""
         schedule = self.recipe.schedule()
         job = whole(self.network, self.material, names, schedule)
-        return Stage(job, schedule, lambda: answers(self.network, self.shown))
+        return Stage(job, schedule, lambda: answers(self.network, self.chosen_by.data.pixels))
 
     def on_features(self, names: Sequence[str], schedule: Schedule) -> Stage:
         """Heads alone, on features that are computed once, of several variants of each picture."""
-        network = self.network
-        count = int(np.clip(_CACHED_PICTURES // max(1, len(self.material.pixels)), 2, _MOST_VARIANTS))
+        network, count = self.network, 1
+        if self.recipe.augment:
+            count = int(np.clip(_CACHED_PICTURES // max(1, len(self.material.pixels)), 2, _MOST_VARIANTS))
         size_px = network.spec.height_px, network.spec.width_px
         maps = any(not isinstance(network.heads[name], Classifier) for name in network.heads)
-        ask = FeatureReader(network, self.cache, maps=maps)
-        variants = count if self.recipe.augment else 1
-        features, targets = varied_features(self.material, size_px, self.recipe.seed, ask, variants)
-        seen = ask(self.shown) if len(self.shown) else None
-        job = heads_on(network, features, replace(self.material, targets=targets), names, schedule.rate)
+        reader = FeatureReader(network, self.cache, maps=maps)
+        variants = varied_features(self.material, size_px, self.recipe.seed, reader, count)
+        seen = self._of_val(variants[0].features, reader)
+        job = heads_on(network, variants, self.material, names, schedule.rate)
         return Stage(job, schedule, lambda: answers_from(network, seen) if seen is not None else Answers())
+
+    def _of_val(self, features: Features, reader: FeatureReader) -> Features | None:
+        """Features of the pictures that the epoch is chosen by: they are there, or are data of their own."""
+        if not len(self.chosen_by):
+            return None
+        if self.chosen_by.rows is None:
+            return reader(self.chosen_by.data.pixels)
+        rows = torch.from_numpy(self.chosen_by.rows)
+        return Features(features.map[rows], features.vector[rows])
 
 
 def _facts(recipe: Recipe, taught: Dataset) -> dict[str, Any]:

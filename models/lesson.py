@@ -71,7 +71,7 @@ def teach(  # noqa: PLR0917  the data, who teaches, and how
         job = distillation(network, lesson)
         return Stage(job, course.schedule, lambda: answers(network, shown[part["val"]]))
 
-    journal = Journal(state, key_of(course, teacher[1].version, data.digests, taught.pixels.shape))
+    journal = Journal(state / "run", key_of(course, teacher[1].version, data.digests, taught.pixels.shape))
     done = Run(network, truth["val"], watch, journal=journal).through([("distilled", stage)], course.seed)
     calibration = calibrate(network, answers(network, shown[part["val"]]), truth["val"])
     figures = {name: judged(answers(network, shown[part[name]]), truth[name], spec) for name in ("val", "heldout")}

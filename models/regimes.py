@@ -24,10 +24,11 @@ _SMALL, _SMALL_SHARE = 0.75, 0.5  # side of the first pictures, and for how many
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """What a network learns from: uint8 (N, H, W, 3), what is known of them, and how they are varied."""
+    """Pictures uint8 (N, H, W, 3), what is known of them, and how they are varied; `rows` are those that are taught."""
 
     pixels: Pixels
     targets: Targets
+    rows: Ints
     how: Augmentation
     weights: LossWeights
     learn_weights: bool = False
@@ -37,11 +38,14 @@ class Material:
         return LearnedWeights(names) if self.learn_weights else None
 
 
-def heads_on(network: Network, features: Features, material: Material, names: Sequence[str], rate: float) -> Job:
+def heads_on(
+    network: Network, variants: Sequence[Variant], material: Material, names: Sequence[str], rate: float
+) -> Job:
     """These heads alone, on features computed once, which a hundred epochs go over in seconds.
 
     The backbone stays as it is, bit for bit, and so do all other heads.
     """
+    features, targets = _taught(variants, material.rows)
     heads: dict[str, Head] = {name: network.heads[name] for name in names}  # type: ignore[misc]
     for head in heads.values():
         head.adapt(features)
@@ -50,12 +54,12 @@ def heads_on(network: Network, features: Features, material: Material, names: Se
         rows = torch.from_numpy(index)
         part = Features(features.map[rows].float(), features.vector[rows].float())
         answers = {name: head(part) for name, head in heads.items()}
-        return joint_loss(answers, material.targets.rows(rows), material.weights)
+        return joint_loss(answers, targets.rows(rows), material.weights)
 
     return Job(
         modules=[(nn.ModuleDict(heads), rate)],
         loss_of=loss_of,
-        count=len(material.targets.tag),
+        count=len(targets.tag),
         weights=material.weigher(names),
     )
 
@@ -67,14 +71,15 @@ def whole(network: Network, material: Material, names: Sequence[str], schedule: 
     """
     spec = network.spec
     any_size = spec.attach == "conv" and all(isinstance(network.heads[name], Classifier) for name in names)
-    small_steps = round(_SMALL_SHARE * schedule.steps(len(material.pixels))) if any_size else 0
+    small_steps = round(_SMALL_SHARE * schedule.steps(len(material.rows))) if any_size else 0
 
     def loss_of(index: Ints, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         network.train()
-        known = material.targets.rows(torch.from_numpy(index))
+        rows = material.rows[index]
+        known = material.targets.rows(torch.from_numpy(rows))
         scale = _SMALL if step < small_steps else 1.0
         size_px = round(spec.height_px * scale), round(spec.width_px * scale)
-        varied, known = augmented(material.pixels[index], known, material.how, size_px, rng)
+        varied, known = augmented(material.pixels[rows], known, material.how, size_px, rng)
         features = network.backbone(torch.from_numpy(varied))
         answers = {name: network.heads[name](features) for name in names}
         return joint_loss(answers, known, material.weights)
@@ -85,7 +90,7 @@ def whole(network: Network, material: Material, names: Sequence[str], schedule: 
             (nn.ModuleDict({name: network.heads[name] for name in names}), schedule.rate),
         ],
         loss_of=loss_of,
-        count=len(material.targets.tag),
+        count=len(material.rows),
         weights=material.weigher(names),
     )
 
@@ -93,22 +98,33 @@ def whole(network: Network, material: Material, names: Sequence[str], schedule: 
 FeaturesOf = Callable[[Pixels], Features]
 
 
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """Features of N pictures in one form, and what is known of them in that form."""
+
+    features: Features
+    targets: Targets
+
+
 def varied_features(
-    material: Material, size_px: tuple[int, int], seed: int, features_of: FeaturesOf, variants: int
-) -> tuple[Features, Targets]:
-    """Backbone features of every picture as it is, in the mirror, and of random crops; and the targets of each."""
+    material: Material, size_px: tuple[int, int], seed: int, features_of: FeaturesOf, count: int
+) -> list[Variant]:
+    """Every picture as it is, in the mirror, and in random crops: `count` variants of all, also of those that are not
+    taught, so that another choice of rows asks for the same features."""
     rng = np.random.default_rng((seed, 2))
     mirror = Augmentation(smallest_area=1.0, stretch=1.0, mirror=1.0, light=0.0, partners=material.how.partners)
-    features, targets = [], []
-    for how in [NO_AUGMENTATION, mirror, *[material.how] * variants][:variants]:
+    variants = []
+    for how in [NO_AUGMENTATION, mirror, *[material.how] * count][:count]:
         pixels, known = augmented(material.pixels, material.targets, how, size_px, rng)
-        features.append(features_of(pixels))
-        targets.append(known)
-    maps, vectors = zip(*features, strict=True)
-    return Features(torch.cat(maps), torch.cat(vectors)), joined(targets)
+        variants.append(Variant(features_of(pixels), known))
+    return variants
 
 
-def joined(parts: Sequence[Targets]) -> Targets:
-    """One after the other."""
-    columns = zip(*parts, strict=True)
-    return Targets(*(None if column[0] is None else torch.cat(column) for column in columns))  # type: ignore[arg-type]
+def _taught(variants: Sequence[Variant], index: Ints) -> tuple[Features, Targets]:
+    """These pictures in all variants, one variant after the other."""
+    rows = torch.from_numpy(index)
+    maps = torch.cat([variant.features.map[rows] for variant in variants])
+    vectors = torch.cat([variant.features.vector[rows] for variant in variants])
+    columns = zip(*(variant.targets.rows(rows) for variant in variants), strict=True)
+    known = (None if column[0] is None else torch.cat(column) for column in columns)
+    return Features(maps, vectors), Targets(*known)  # type: ignore[arg-type]

@@ -94,8 +94,7 @@ def parted(cluster: npt.NDArray[np.int64], label: Sequence[Hashable], shares: Sh
     judged: at least one cluster always stays in train.
     """
     place = np.full(int(cluster.max(initial=-1)) + 1, "train", dtype="<U8")
-    count = Counter(label)
-    kind_of = {int(cluster[k]): label[k] for k in sorted(range(len(label)), key=lambda k: (-count[label[k]], -k))}
+    kind_of = _kinds(cluster, label)
     rng = np.random.default_rng(seed)
     for kind in sorted(set(kind_of.values()), key=str):
         mine = rng.permutation(sorted(c for c, k in kind_of.items() if k == kind))
@@ -105,6 +104,27 @@ def parted(cluster: npt.NDArray[np.int64], label: Sequence[Hashable], shares: Sh
         elif val < len(mine):
             place[mine[:val]] = "val"
     return {name: np.flatnonzero(place[cluster] == name) for name in ("train", "val", "heldout")}
+
+
+def folded(cluster: npt.NDArray[np.int64], label: Sequence[Hashable], folds: int, seed: int) -> Ints:
+    """The fold of each picture, (N,), from 0: no cluster is parted, and each label's are spread over all folds.
+
+    A cluster of several labels stands for the rarest of them.
+    """
+    kind_of = _kinds(cluster, label)
+    place = np.zeros(int(cluster.max(initial=-1)) + 1, np.int64)
+    rng, last = np.random.default_rng(seed), 0
+    for kind in sorted(set(kind_of.values()), key=str):
+        mine = rng.permutation(sorted(c for c, k in kind_of.items() if k == kind))
+        place[mine] = (last + np.arange(len(mine))) % folds
+        last += len(mine)  # go on where the label before ended: folds are of one size
+    return place[cluster]
+
+
+def _kinds(cluster: npt.NDArray[np.int64], label: Sequence[Hashable]) -> dict[int, Hashable]:
+    """The label that each cluster stands for."""
+    count = Counter(label)
+    return {int(cluster[k]): label[k] for k in sorted(range(len(label)), key=lambda k: (-count[label[k]], -k))}
 
 
 def _count(clusters: int, share: float) -> int:

@@ -16,6 +16,7 @@ from models.cache import FeatureCache
 from models.checkpoint import load, save
 from models.data.dataset import Dataset
 from models.features import FeatureReader
+from models.folds import learn_in_folds
 from models.learn import Learned, Surroundings, learn, split, try_rates
 from models.network import BOX, EVENTS, OBJECTS, POINTS, TAGS, Network, attribute
 from models.recipe import Recipe
@@ -128,7 +129,7 @@ def test_the_state_of_another_run_is_not_taken_up(base: str, tmp_path: Path) -> 
     other = taught(data, COLOURS, base, around=Surroundings(watch=watch, state=state), epochs=2, seed=1)
     alone = taught(data, COLOURS, base, epochs=2, seed=1)
     assert same(other.network, alone.network) and not same(first.network, other.network)
-    state.write_bytes(b"not a state at all")
+    (state / "run").write_bytes(b"not a state at all")
     assert same(
         taught(data, COLOURS, base, around=Surroundings(watch=watch, state=state), epochs=2).network, first.network
     )
@@ -348,6 +349,50 @@ def test_random_values_have_the_spread_of_their_rule(name: str, spread: float) -
     assert float(first.weight.std()) == pytest.approx(spread, rel=0.1)
     with pytest.raises(ConfigError, match="small, xavier, he"):
         initialise(network.backbone.trunk, "gauss")
+
+
+def test_in_folds_every_picture_is_judged_by_a_network_that_was_not_taught_it() -> None:
+    data = dataset(12, side_px=SIDE_PX)
+    stages = list[str]()
+
+    def looking(progress: Progress) -> None:
+        if progress.epoch.number == 0:
+            stages.append(progress.stage)
+
+    torch.set_num_threads(1)
+    recipe = Recipe(epochs=QUICK, average=0.9, heldout=0.25)
+    learned = learn_in_folds(data, COLOURS, recipe, 3, Surroundings(watch=looking))
+    assert stages == ["frozen"] * 4
+    figures = learned.info.metrics["folds"]
+    assert figures["count"] == 3 and figures[TAGS]["pictures"] == 27
+    assert figures[TAGS]["top1"] >= 0.9 and figures[TAGS]["top1_interval"][1] == 1.0
+    assert learned.info.calibrated
+    assert {name: len(digests) for name, digests in learned.info.split.items()} == {"train": 27, "val": 0, "heldout": 9}
+    assert learned.info.metrics["heldout"][TAGS]["pictures"] == 9
+
+
+def test_folds_that_were_done_are_not_done_again(base: str, tmp_path: Path) -> None:
+    data, seen = dataset(4), list[str]()
+
+    def dying(progress: Progress) -> None:
+        seen.append(progress.stage)
+        if len(seen) == 4:
+            raise Killed
+
+    recipe, state = Recipe(base=base, epochs=2), tmp_path / "state"
+    whole = learn_in_folds(data, COLOURS, recipe, 2, Surroundings(watch=watch))
+    with pytest.raises(Killed):
+        learn_in_folds(data, COLOURS, recipe, 2, Surroundings(watch=dying, state=state))
+    after = list[str]()
+    around = Surroundings(watch=lambda progress: after.append(progress.stage), state=state)
+    again = learn_in_folds(data, COLOURS, recipe, 2, around)
+    assert len(after) == 6 - 3  # three epochs were done and noted
+    assert same(whole.network, again.network) and whole.info == again.info
+
+
+def test_more_folds_than_scenes_are_refused(base: str) -> None:
+    with pytest.raises(DataError, match="--folds 9: there are 6 scenes only"):
+        learn_in_folds(dataset(2), COLOURS, Recipe(base=base, epochs=1), 9, Surroundings(watch=watch))
 
 
 def test_rates_are_tried_without_training_anything(base: str) -> None:

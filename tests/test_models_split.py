@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.split import Shares, clusters, dhash, group_in_name, leaks, parted
+from models.split import Shares, clusters, dhash, folded, group_in_name, leaks, parted
 from tests.lessons import dataset
 
 
@@ -146,3 +146,17 @@ def test_any_block_of_a_video_that_val_shows_is_a_leak() -> None:
     data = replace(data, digests=("v@0-1", "v@2-3", "w"))
     val = replace(data, pixels=np.zeros_like(data.pixels), digests=("v@9-10", "x", "y"))
     assert leaks(data, val).files == {0, 1}
+
+
+@given(st.lists(st.tuples(st.integers(0, 11), st.sampled_from("abc")), min_size=1, max_size=60), st.integers(2, 5))
+def test_folds_part_no_scene_and_spread_every_label(pictures: list[tuple[int, str]], folds: int) -> None:
+    cluster = np.array([scene for scene, _ in pictures])
+    kind = dict(pictures)
+    label = [kind[scene] for scene in cluster]
+    fold = folded(cluster, label, folds, seed=1)
+    assert all(len(set(fold[cluster == scene])) == 1 for scene in set(cluster.tolist()))
+    for name in set(label):
+        scenes = [scene for scene, own in kind.items() if own == name]
+        sizes = np.bincount([fold[cluster == scene][0] for scene in scenes], minlength=folds)
+        assert sizes.max() - sizes.min() <= 1
+    assert np.array_equal(fold, folded(cluster, label, folds, seed=1))

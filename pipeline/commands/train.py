@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -29,7 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_data_arguments(parser: argparse._ArgumentGroup) -> None:
-    parser.add_argument("--val", type=Path, metavar="DATA", help="choose by these; without it a fifth, by scene")
+    judge = parser.add_mutually_exclusive_group()
+    judge.add_argument("--val", type=Path, metavar="DATA", help="choose by these; without it a fifth, by scene")
+    judge.add_argument(
+        "--folds", type=at_least(2), metavar="K", help="judge all by K parts in turn, then learn from all"
+    )
     parser.add_argument("--heldout", type=share, default=0.0, metavar="SHARE", help="kept apart, judged at the end")
     parser.add_argument("--background", type=Path, metavar="DIR", help="what it is not: pictures or clips")
     parser.add_argument("--events", nargs="+", default=[], metavar="LABEL", help="classes that become clips")
@@ -97,6 +102,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from models.cache import FeatureCache, usual_folder
+    from models.folds import learn_in_folds
     from models.learn import Surroundings, learn
     from models.recipe import input_size
     from models.targets import plan_labels
@@ -118,10 +124,13 @@ def run(args: argparse.Namespace) -> int:
         if args.find_rate:
             _say(*_rate_lines(data, val, plan, recipe, around))
             return 0
-        learned = learn(data, val, plan, recipe, around)
+        if args.folds:
+            learned = learn_in_folds(data, plan, recipe, args.folds, around)
+        else:
+            learned = learn(data, val, plan, recipe, around)
         watcher.show(learned)
     _finish(args, learned)
-    state.unlink(missing_ok=True)  # only now: what was learned is written
+    shutil.rmtree(state, ignore_errors=True)  # only now: what was learned is written
     return 0
 
 
@@ -131,12 +140,12 @@ def _finish(args: argparse.Namespace, learned: Learned) -> None:
     from models.precision import BF16
     from models.predictor import open_predictor
     from pipeline.commands.alarms import false_alarms
-    from pipeline.commands.figures import calibration_lines, figure_lines
+    from pipeline.commands.figures import calibration_lines, figure_lines, further_lines
 
     info = save(learned.network, learned.info, args.out)
-    for part, name in (("val", "chosen by"), ("heldout", "held out")):
+    for part, name in (("val", "chosen by"), ("folds", "out of fold"), ("heldout", "held out")):
         if info.metrics.get(part):
-            _say(f"{name}:", *figure_lines(info.metrics[part]))
+            _say(f"{name}:", *figure_lines(info.metrics[part]), *further_lines(info.metrics[part]))
     _say(*calibration_lines(info.metrics.get("calibration", {})), *figure_lines({BF16: info.metrics[BF16]}))
     if args.unseen is not None and info.spec.events:
         for line in false_alarms(args.unseen, open_predictor(str(args.out), "cpu"), calibrated=info.calibrated):

@@ -1,0 +1,87 @@
+"""Cross-validation by scene: with few examples every one of them is taught and judged, never at once.
+
+Each fold is judged by a network that was taught the others; the network that is kept is taught them all, with scores
+calibrated on what was said out of fold. No epoch is chosen: all are run, so no figure flatters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from models.calibrate import calibrate
+from models.data.dataset import Dataset
+from models.evaluate import Answers, Found, answers
+from models.examine import examined
+from models.figures.detection import Objects
+from models.learn import Learned, Surroundings, checkpoint_info, prepare_parts, run_through, split
+from models.recipe import Recipe
+from models.split import clusters, dhash, folded
+from models.targets import Plan, truth_of
+from pipeline.errors import DataError
+
+Ints = npt.NDArray[np.int64]
+
+
+def learn_in_folds(data: Dataset, plan: Plan, recipe: Recipe, folds: int, around: Surroundings) -> Learned:
+    """Figures from `folds` parts of the scenes, and a network that was taught all; `heldout` of the recipe stays apart.
+
+    Raises DataError, where there are fewer scenes than folds.
+    """
+    apart = split(data, None, recipe.seed, recipe.heldout)["heldout"]
+    rows = np.setdiff1d(np.arange(len(data)), apart)
+    fold = _folds_of(data.rows(rows), folds, recipe.seed)
+    said = []
+    for number in range(folds):
+        ready = prepare_parts(data, {"train": rows[fold != number]}, None, plan, recipe, around.features)
+        run_through(ready, plan, recipe, around, f"fold{number}")
+        said.append(answers(ready.network, data.pixels[rows[fold == number]]))
+    ready = prepare_parts(data, {"train": rows, "heldout": apart}, None, plan, recipe, around.features)
+    done = run_through(ready, plan, recipe, around, "run")
+    order = np.concatenate([rows[fold == number] for number in range(folds)])
+    part, found = data.rows(order), together(said)
+    truth = truth_of(part, Plan.of(ready.network.spec)).without(ready.kept)
+    metrics = {
+        "folds": examined(found, truth, ready.network.spec, part.group) | {"count": folds},
+        "calibration": calibrate(ready.network, found, truth),
+    }
+    return Learned(ready.network, checkpoint_info(ready, recipe, metrics, done), ready.kept)
+
+
+def _folds_of(part: Dataset, folds: int, seed: int) -> Ints:
+    """The fold of each picture. Raises DataError."""
+    cluster = clusters(dhash(part.pixels), part.group, part.path)
+    if (scenes := len(np.unique(cluster))) < folds:
+        raise DataError(f"--folds {folds}: there are {scenes} scenes only. Use fewer, or give clips of more scenes")
+    return folded(cluster, part.label, folds, seed)
+
+
+def together(parts: Sequence[Answers]) -> Answers:
+    """One after the other."""
+
+    def column(name: str) -> npt.NDArray[np.float32] | None:
+        values = [getattr(part, name) for part in parts]
+        return None if values[0] is None else np.concatenate(values)
+
+    sizes = [len(part) for part in parts]
+    objects = [part.objects for part in parts if part.objects is not None]
+    return Answers(
+        tags=column("tags"),
+        events=column("events"),
+        boxes=column("boxes"),
+        attributes=tuple(np.concatenate(values) for values in zip(*(part.attributes for part in parts), strict=True)),
+        points=column("points"),
+        objects=_numbered(objects, sizes) if objects else None,
+    )
+
+
+def _numbered(parts: Sequence[Found], sizes: Sequence[int]) -> Found:
+    """Pictures are counted through."""
+    first = np.cumsum([0, *sizes[:-1]])
+    objects = [part.objects for part in parts]
+    picture = np.concatenate([some.picture + start for some, start in zip(objects, first, strict=True)])
+    label = np.concatenate([some.label for some in objects])
+    xyxy = np.concatenate([some.xyxy for some in objects])
+    return Found(Objects(picture, label, xyxy), np.concatenate([part.score for part in parts]))
