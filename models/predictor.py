@@ -52,7 +52,7 @@ class Predictor:
         self.spec = spec = network.spec
         self._network = network.eval().to(device).to(memory_format=torch.channels_last)
         self._device, self._bf16 = device, bf16
-        self.tags, self.events = spec.served_tags, spec.events
+        self.tags, self.events, self.point_names = spec.served_tags, spec.events, spec.points
         self.height_px, self.width_px, self.batch = spec.height_px, spec.width_px, batch
 
     def submit(self, pixels: npt.NDArray[np.uint8], /) -> Pending:

@@ -46,7 +46,7 @@ class WindowPredictor:
         self._dense, self._device = dense.to(device).to(memory_format=torch.channels_last), device
         self._scales, self._way, self.batch = tuple(scales), way, batch
         spec = answering(dense.spec)
-        self.tags, self.events = spec.served_tags, spec.events
+        self.tags, self.events, self.point_names = spec.served_tags, spec.events, spec.points
         self.height_px, self.width_px = _largest_px(dense, self._scales)
 
     def submit(self, pixels: npt.NDArray[np.uint8], /) -> Unseen:

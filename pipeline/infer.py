@@ -77,6 +77,10 @@ class Model(Protocol):
     @property
     def events(self) -> tuple[str, ...]: ...
     @property
+    def point_names(self) -> tuple[str, ...]:
+        """Of `Output.points`; () without that head."""
+
+    @property
     def batch(self) -> int: ...
     def submit(self, pixels: Pixels, /) -> Pending:
         """uint8 (B, H, W, 3). Raises DeviceOutOfMemory, here or from the result."""
@@ -84,13 +88,14 @@ class Model(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Inferred:
-    """The network's answers on the sample grid; `features` float16 (N, D) and `points` float32 (N, K, 3) where the
-    model gives them."""
+    """The network's answers on the sample grid; `features` float16 (N, D) and `points` float32 (N, K, 3), named by
+    `point_names` (K,), where the model gives them."""
 
     scores: FrameScores
     boxes: Boxes
     features: npt.NDArray[np.float16] | None
     points: npt.NDArray[np.float32] | None = None
+    point_names: tuple[str, ...] = ()
 
 
 class _Found(NamedTuple):
@@ -132,6 +137,7 @@ def infer(batches: Iterable[FrameBatch], model: Model, expected: int = 0) -> Inf
         boxes.boxes(),
         features.array((0, 0), np.float16) if features else None,
         points.array((0, 0, 3), np.float32) if points else None,
+        model.point_names,
     )
 
 

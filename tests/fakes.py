@@ -66,7 +66,7 @@ class FakeModel:
     refuses_late: bool = False
     localizes: bool = True
     crowded: bool = False  # every other picture has two boxes
-    points: bool = False
+    point_names: tuple[str, ...] = ()
     shapes: list[tuple[int, ...]] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     passed: list[Pixels] = field(default_factory=list)  # every picture that went through, padding included
@@ -97,5 +97,5 @@ def answer(pixels: Pixels, model: FakeModel) -> FakeOutput:
     boxes = FakeBoxes(every, xyxy[every], probs.max(axis=1)[every], probs.argmax(axis=1)[every])
     features = np.stack([digest, luma], axis=1).astype(np.float16)
     points = xyxy.reshape(count, 2, 2)[:, :1].repeat(2, axis=1)
-    points = np.concatenate([points, np.ones((count, 2, 1), np.float32)], axis=2) if model.points else None
+    points = np.concatenate([points, np.ones((count, 2, 1), np.float32)], axis=2) if model.point_names else None
     return FakeOutput(probs, boxes if model.localizes else None, features, points)

@@ -260,6 +260,24 @@ def test_predict_tells_labels_and_boxes_a_line_each(picture: Path, capsys: pytes
             assert box["label"] == line["labels"][0]["name"]
 
 
+def test_every_head_is_told_of_from_one_pass(picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = network(attributes=(("age", ("old", "young")),), points=("hand",), detector=("ball",))
+    model = tmp_path / "all.safetensors"
+    save(made, CheckpointInfo(spec=made.spec, version=""), model)
+    assert main(["predict", str(picture), "--jsonl", "--model", str(model)]) == 0
+    line = json.loads(capsys.readouterr().out)
+    names = {label["name"] for label in line["labels"]}
+    assert names == {"grass", "none", "age: old", "age: young", "ball", "dunk"}
+    assert {point["name"] for point in line["points"]} == {"hand"}
+    assert set(line["points"][0]) == {"name", "xy", "visible"}
+    make_game(tmp_path / "games" / "a.mp4")
+    assert (
+        main(["run", str(tmp_path / "games"), "--out", str(tmp_path / "out"), "--model", str(model), "--no-clips"]) == 0
+    )
+    report = json.loads(next((tmp_path / "out" / "videos").glob("*/report.json")).read_text())
+    assert {name for kind in report["model"]["labels"].values() for name in kind} == names
+
+
 def test_predict_for_people_tells_the_best_labels(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", str(picture), "--top", "2"]) == 0
     assert re.fullmatch(rf"{re.escape(str(picture))}: \w+ 0\.\d\d, \w+ 0\.\d\d\n", capsys.readouterr().out)

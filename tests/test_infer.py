@@ -44,7 +44,7 @@ PARTS = st.lists(st.integers(0, 9), max_size=8).filter(lambda sizes: sum(sizes) 
 
 @given(sizes=PARTS, batch=st.integers(1, 9))
 def test_the_answer_is_that_for_each_picture_alone(sizes: list[int], batch: int) -> None:
-    model, count = FakeModel(batch=batch, crowded=True, points=True), sum(sizes)
+    model, count = FakeModel(batch=batch, crowded=True, point_names=("a", "b")), sum(sizes)
     inferred = infer(parted(*sizes), model)
     expected = answer(PIXELS[:count], model) if count else None
     assert inferred.scores.pts_ns.tolist() == PTS_NS[:count].tolist()
@@ -60,8 +60,8 @@ def test_the_answer_is_that_for_each_picture_alone(sizes: list[int], batch: int)
 
 @given(one=PARTS, batch=st.integers(1, 9))
 def test_no_bit_depends_on_how_the_pictures_arrive(one: list[int], batch: int) -> None:
-    whole = infer(parted(sum(one)), FakeModel(batch=batch, crowded=True, points=True))
-    assert bits(infer(parted(*one), FakeModel(batch=batch, crowded=True, points=True))) == bits(whole)
+    whole = infer(parted(sum(one)), FakeModel(batch=batch, crowded=True, point_names=("a", "b")))
+    assert bits(infer(parted(*one), FakeModel(batch=batch, crowded=True, point_names=("a", "b")))) == bits(whole)
 
 
 @given(sizes=PARTS, batch=st.integers(1, 9))
@@ -87,8 +87,8 @@ def test_without_pictures_the_network_is_not_asked() -> None:
 def test_a_device_that_is_too_small_gives_the_same_answer_in_smaller_parts(
     refuses_late: bool, sizes: list[int], batch: int, room: int
 ) -> None:
-    small = FakeModel(batch=batch, room=room, refuses_late=refuses_late, crowded=True, points=True)
-    large = FakeModel(batch=batch, crowded=True, points=True)
+    small = FakeModel(batch=batch, room=room, refuses_late=refuses_late, crowded=True, point_names=("a", "b"))
+    large = FakeModel(batch=batch, crowded=True, point_names=("a", "b"))
     assert bits(infer(parted(*sizes), small)) == bits(infer(parted(*sizes), large))
     real = set(in_order(PIXELS[: sum(sizes)]))
     through = [picture for picture in in_order(np.array(small.passed)) if picture in real]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,9 @@ MERGES = ("greedy", "nms", "soft-nms", "fusion")  # models.merge has them; torch
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", type=Path, metavar="IMAGE|DIR|VIDEO")
-    parser.add_argument("--jsonl", action="store_true", help='{"path","t_ns"?,"labels":[...],"boxes":[...]} a line')
+    parser.add_argument(
+        "--jsonl", action="store_true", help='{"path","t_ns"?,"labels":[...],"boxes":[...],"points"?} a line'
+    )
     parser.add_argument("--model", default="default", metavar="NAME|FILE")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--sample-hz", type=float, default=2.0, metavar="R", help="pictures per second of video")
@@ -103,6 +105,7 @@ def _answers(inferred: Inferred) -> Iterator[dict[str, Any]]:
     for sample, probs in enumerate(inferred.scores.probs):
         order = sorted(range(len(names)), key=lambda column: -probs[column])
         found = (inferred.boxes.frame == sample).nonzero()[0]
+        points = inferred.points[sample] if inferred.points is not None else ()
         yield {
             "labels": [{"name": names[column], "score": round(float(probs[column]), 6)} for column in order],
             "boxes": [
@@ -113,7 +116,14 @@ def _answers(inferred: Inferred) -> Iterator[dict[str, Any]]:
                 }
                 for index in found
             ],
-        }
+        } | ({"points": _points(inferred.point_names, points)} if len(points) else {})
+
+
+def _points(names: Sequence[str], points: Iterable[Sequence[float]]) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "xy": [round(float(x), 5), round(float(y), 5)], "visible": round(float(visible), 6)}
+        for name, (x, y, visible) in zip(names, points, strict=True)
+    ]
 
 
 def _shown(line: dict[str, Any], top: int, *, as_json: bool) -> str:
