@@ -10,13 +10,15 @@ come first (arXiv 2104.00298).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch.fx.experimental.optimization import fuse
 from torch.nn import functional
 from torchvision.transforms.v2 import functional as v2
 
@@ -61,8 +63,9 @@ class _Pupil:
 
     def __init__(self, student: Network, lesson: Lesson) -> None:
         self._student, self._lesson = student, lesson
-        self._teacher = lesson.teacher.eval()
         self._layers = shared_layers(student, lesson.teacher)
+        self._heard = {name: kernel_before(lesson.teacher, name) for name in self._layers}
+        self._teacher = served_teacher(lesson.teacher)
         self._spread = self._measured()
         self.toward = nn.Linear(student.backbone.sizes.vector, lesson.teacher.backbone.sizes.vector)
         self._small_steps = round(lesson.small_share * lesson.schedule.steps(len(lesson.pixels)))
@@ -113,14 +116,15 @@ class _Pupil:
         return torch.stack(wrong).mean()
 
     def _ask_teacher(self, pixels: Pixels) -> Said:
-        with torch.inference_mode(), listening(self._teacher, self._layers) as maps:
+        """In bfloat16, which is twice as fast where a CPU has it: the student meets far larger noise elsewhere."""
+        with (
+            torch.no_grad(),
+            torch.autocast("cpu", torch.bfloat16),
+            listening(self._teacher, self._heard.values()) as maps,
+        ):
             features, answers = self._teacher(torch.from_numpy(pixels))
-        # Clones: what inference mode made cannot take part in a backward pass.
-        return Said(
-            {name: values.clone() for name, values in maps.items()},
-            features.vector.clone(),
-            answers[TAGS].softmax(dim=1).clone(),
-        )
+        said = {name: maps[heard].float() for name, heard in self._heard.items()}
+        return Said(said, features.vector.float(), answers[TAGS].float().softmax(dim=1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +147,23 @@ def shared_layers(student: Network, teacher: Network) -> list[str]:
     return [name for name in mine if mine[name].num_features == theirs[name].num_features]
 
 
+def kernel_before(network: Network, layer: str) -> str:
+    """The convolution whose output a BatchNorm layer reads: in a fused network it says what that layer would."""
+    node = next(node for node in network.backbone.trunk.graph.nodes if node.target == layer)
+    return str(node.args[0].target)
+
+
+def served_teacher(teacher: Network) -> Network:
+    """A copy with its BatchNorm folded into the kernels: the same answers in half the time."""
+    served = copy.deepcopy(teacher).eval()
+    fused = fuse(served.backbone.trunk)
+    assert isinstance(fused, fx.GraphModule)
+    served.backbone.trunk = fused
+    return served.to(memory_format=torch.channels_last)
+
+
 @contextmanager
-def listening(network: Network, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+def listening(network: Network, layers: Iterable[str]) -> Iterator[dict[str, Tensor]]:
     """Inside, a forward pass leaves what these layers of the trunk say in the dict."""
     heard: dict[str, Tensor] = {}
 

@@ -9,7 +9,7 @@ import torch
 
 from models.augment import Augmentation
 from models.checkpoint import load, save
-from models.distill import Lesson, distillation, shared_layers
+from models.distill import Lesson, distillation, kernel_before, listening, served_teacher, shared_layers
 from models.lesson import Course, subject_boxes, teach
 from models.losses import LossWeights
 from models.network import BOX, TAGS, Network
@@ -78,6 +78,18 @@ def test_layers_are_shared_where_both_have_them_in_the_same_width() -> None:
     assert shared_layers(networks.network(), teacher(backbone="resnet18")) == []
     _, epochs = taught(teacher(backbone="resnet18"), epochs=1)
     assert "hints" not in epochs[0].losses and "features" in epochs[0].losses
+
+
+def test_a_folded_teacher_says_on_the_way_what_its_batchnorm_would() -> None:
+    master, pixels = teacher(), torch.from_numpy(dataset(2).pixels)
+    layers = shared_layers(master, master)
+    with torch.no_grad(), listening(master, layers) as plain:
+        master(pixels)
+    folded = served_teacher(master)
+    with torch.no_grad(), listening(folded, [kernel_before(master, name) for name in layers]) as heard:
+        folded(pixels)
+    for name in layers:
+        torch.testing.assert_close(heard[kernel_before(master, name)], plain[name], rtol=1e-3, atol=1e-3)
 
 
 def test_the_students_split_is_the_teachers_and_what_neither_met_is_held_out(tmp_path: Path) -> None:
