@@ -8,12 +8,12 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import fx, nn
-from torch.fx.experimental.optimization import fuse
+from torch import nn
 
 from models.backbone import Features
 from models.cache import FeatureCache
 from models.network import Network
+from models.serve import fused
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -45,9 +45,7 @@ class FeatureReader:
 
     @cached_property
     def _fused(self) -> nn.Module:
-        fused = fuse(self._network.backbone.trunk.eval())
-        assert isinstance(fused, fx.GraphModule)
-        return fused.to(memory_format=torch.channels_last)
+        return fused(self._network.backbone.trunk).to(memory_format=torch.channels_last)
 
     @cached_property
     def _weights(self) -> bytes:

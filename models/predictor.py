@@ -7,24 +7,33 @@ pictures, and shape, threads and precision are fixed when the predictor is opene
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, fx, nn
-from torch.fx.experimental.optimization import fuse
+from torch import Tensor
 
-from models import imagenet
-from models.backbone import Features, Normalize, with_classes
 from models.checkpoint import load
 from models.describe import describe_checkpoint, describe_imagenet
-from models.network import TAGS, Network
+from models.network import Network
 from models.output import Output, output
+from models.precision import BF16
 from models.resolve import ImageNet, resolve
+from models.serve import ImageNetClassifier, served
 from models.spec import Spec
-from models.weights_file import load_torchvision_weights
 from pipeline.errors import CheckpointError, DeviceOutOfMemory, MachineError
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class Pass(Protocol):
+    """One network, run in one way."""
+
+    def __call__(self, pixels: Pixels, /) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """uint8 (B, H, W, 3) -> the vector (B, D) and every head's answer, on any device and maybe still under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +42,7 @@ class Pending:
 
     spec: Spec
     vector: Tensor
-    answers: dict[str, Tensor]
+    answers: Mapping[str, Tensor]
 
     def result(self) -> Output:
         """Waits for the device. Raises DeviceOutOfMemory."""
@@ -48,24 +57,33 @@ class Pending:
 class Predictor:
     """A network ready to answer, and the facts about it."""
 
-    def __init__(self, network: Network | ImageNetClassifier, *, device: torch.device, batch: int, bf16: bool) -> None:
-        self.spec = spec = network.spec
-        self._network = network.eval().to(device).to(memory_format=torch.channels_last)
-        self._device, self._bf16 = device, bf16
+    def __init__(self, spec: Spec, one_pass: Pass, *, batch: int) -> None:
+        self.spec, self._pass = spec, one_pass
         self.tags, self.events, self.point_names = spec.served_tags, spec.events, spec.points
         self.height_px, self.width_px, self.batch = spec.height_px, spec.width_px, batch
 
-    def submit(self, pixels: npt.NDArray[np.uint8], /) -> Pending:
+    def submit(self, pixels: Pixels, /) -> Pending:
         """Start on uint8 (B, height_px, width_px, 3). Raises DeviceOutOfMemory, here or from the result."""
         assert pixels.shape[1:] == (self.height_px, self.width_px, 3), pixels.shape
         try:
-            with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-                features, answers = self._network(self._on_device(pixels))
-                return Pending(self.spec, features.vector, answers)
+            return Pending(self.spec, *self._pass(pixels))
         except torch.OutOfMemoryError as error:
             raise DeviceOutOfMemory(f"no room for {len(pixels)} pictures. Use a smaller infer.batch") from error
 
-    def _on_device(self, pixels: npt.NDArray[np.uint8]) -> Tensor:
+
+class InTorch:
+    """A network run by torch, in channels-last memory."""
+
+    def __init__(self, network: Network | ImageNetClassifier, device: torch.device, *, bf16: bool) -> None:
+        self._network = network.eval().to(device).to(memory_format=torch.channels_last)
+        self._device, self._bf16 = device, bf16
+
+    def __call__(self, pixels: Pixels, /) -> tuple[Tensor, dict[str, Tensor]]:
+        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
+            features, answers = self._network(self._on_device(pixels))
+            return features.vector, answers
+
+    def _on_device(self, pixels: Pixels) -> Tensor:
         """A copy of our own: the caller may fill the same array again while a GPU is still reading."""
         if self._device.type != "cuda":
             return torch.tensor(pixels)
@@ -81,54 +99,30 @@ def open_predictor(
 
     `precision` is fp32 or bf16. Raises CheckpointError (the model) and MachineError (the device).
     """
-    where = resolve(name)
     torch.set_num_threads(threads)
     chosen = device_named(device)
     exact_on_gpus()
+    network = _network(name, precision)
+    return Predictor(network.spec, InTorch(network, chosen, bf16=precision == BF16), batch=batch)
+
+
+def _network(name: str, precision: str) -> Network | ImageNetClassifier:
+    """The network of that name as it is served. Raises CheckpointError."""
+    where = resolve(name)
     if isinstance(where, ImageNet):
         describe_imagenet(where, precision)
-        network: Network | ImageNetClassifier = ImageNetClassifier(where)
-    else:
-        trained, info = load(where.path)
-        describe_checkpoint(name, info, precision)
-        network = served(trained)
-    if not network.spec.columns:
+        return ImageNetClassifier(where)
+    trained, info = load(where.path)
+    describe_checkpoint(name, info, precision)
+    if not info.spec.columns:
         raise CheckpointError(f"{name}: this checkpoint has no labels. Train it with: matchcut train")
-    return Predictor(network, device=chosen, batch=batch, bf16=precision == "bf16")
+    return served(trained, bf16=precision == BF16)
 
 
 def served_on_cpu(network: Network, *, bf16: bool) -> Predictor:
     """A copy of `network` as a run would have it, in batches of 8."""
-    return Predictor(served(copy.deepcopy(network)), device=torch.device("cpu"), batch=8, bf16=bf16)
-
-
-def served(network: Network) -> Network:
-    """The same network, its trunk fused."""
-    network.backbone.trunk = _fused(network.backbone.trunk)
-    return network
-
-
-class ImageNetClassifier(nn.Module):
-    """torchvision's own network with its own 1,000 classes as tags, and no box."""
-
-    def __init__(self, where: ImageNet) -> None:
-        super().__init__()
-        side = imagenet.SIDE_PX
-        self.spec = Spec(backbone=where.backbone, height_px=side, width_px=side, tags=imagenet.labels())
-        whole = with_classes(where.backbone, side, side)
-        load_torchvision_weights(whole, where)
-        self.normalize, self.trunk = Normalize(), _fused(whole)
-
-    def forward(self, pixels_BHWC: Tensor) -> tuple[Features, dict[str, Tensor]]:
-        map_BDhw, logits_BT = self.trunk(self.normalize(pixels_BHWC))
-        return Features(map_BDhw, map_BDhw.mean((2, 3))), {TAGS: logits_BT}
-
-
-def _fused(trunk: nn.Module) -> fx.GraphModule:
-    """Convolutions with the BatchNorm behind them folded in: the same function, up to rounding, in half the time."""
-    fused = fuse(trunk.eval())
-    assert isinstance(fused, fx.GraphModule)
-    return fused
+    copied = served(copy.deepcopy(network), bf16=bf16)
+    return Predictor(copied.spec, InTorch(copied, torch.device("cpu"), bf16=bf16), batch=8)
 
 
 def device_named(wanted: str) -> torch.device:

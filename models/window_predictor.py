@@ -13,8 +13,9 @@ from torch import Tensor
 from models.checkpoint import load
 from models.dense import Dense
 from models.output import Output
-from models.predictor import device_named, exact_on_gpus, served
+from models.predictor import device_named, exact_on_gpus
 from models.resolve import Checkpoint, resolve
+from models.serve import fused
 from models.windows import answering, find
 from pipeline.errors import CheckpointError, ConfigError, DeviceOutOfMemory
 
@@ -76,8 +77,9 @@ def open_windows(
         raise CheckpointError(
             f"{name}: this checkpoint has no labels for what windows show. Train it with: matchcut train"
         )
+    network.backbone.trunk = fused(network.backbone.trunk)
     try:
-        dense = Dense(served(network))
+        dense = Dense(network)
     except CheckpointError as error:
         raise CheckpointError(f"{name}: {error}") from error
     return WindowPredictor(dense, device=chosen, batch=batch, scales=scales, way=way)

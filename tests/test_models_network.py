@@ -6,14 +6,14 @@ import torch
 
 from models.backbone import Backbone, Normalize
 from models.network import BOX, EVENTS, TAGS
-from models.predictor import Predictor
+from models.predictor import Predictor, served_on_cpu
 from models.spec import Spec
 from tests import networks
 
 
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
-    return Predictor(networks.network(), device=torch.device("cpu"), batch=4, bf16=False)
+    return served_on_cpu(networks.network(), bf16=False)
 
 
 def test_one_backbone_pass_answers_for_every_head() -> None:
@@ -89,13 +89,3 @@ def test_boxes_are_boxes(predictor: Predictor) -> None:
     assert boxes is not None
     assert ((boxes.xyxy >= 0) & (boxes.xyxy <= 1)).all()
     assert (boxes.xyxy[:, :2] < boxes.xyxy[:, 2:]).all()
-
-
-def test_fused_weights_answer_as_the_trained_ones(predictor: Predictor) -> None:
-    from models.predictor import _fused
-
-    trained, served = networks.network(), networks.network()
-    served.backbone.trunk = _fused(served.backbone.trunk)
-    pixels = torch.from_numpy(networks.pictures(2))
-    with torch.inference_mode():
-        assert torch.allclose(trained(pixels)[0].vector, served(pixels)[0].vector, atol=1e-4)
