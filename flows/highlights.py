@@ -92,6 +92,7 @@ def highlights_flow(make_work: MakeWork) -> Flow[..., State[Any]]:
         config: Path | None = None,
         model: str = DEFAULT_MODEL,
         device: Literal["auto", "cpu", "cuda"] = "auto",
+        runtime: Literal["torch", "openvino"] | None = None,
         sample_hz: float | None = None,
         audio: int | None = None,
         no_clips: bool = False,
@@ -107,6 +108,7 @@ def highlights_flow(make_work: MakeWork) -> Flow[..., State[Any]]:
             config: settings (TOML)
             model: default, torchvision:NAME or a file
             device: where the network runs
+            runtime: who runs it; openvino: on the CPU, if installed
             sample_hz: pictures looked at per second of video
             audio: the audio track, counted from 0; without it the file's default one
             no_clips: find moments, cut nothing
@@ -114,7 +116,7 @@ def highlights_flow(make_work: MakeWork) -> Flow[..., State[Any]]:
             wait: wait for another run that writes to the same folder
             settle_s: for a watched folder: only new and changed files, when they stood still for so many seconds
         """
-        network = {"model": model, "device": device}
+        network = {"model": model, "device": device, "runtime": runtime}
         what = {"config": config, "sample_hz": sample_hz, "audio": audio, "no_clips": no_clips}
         try:
             work = make_work(Namespace(out=out, force=force, **network, **what))

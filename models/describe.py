@@ -8,6 +8,7 @@ from pathlib import Path
 from models import imagenet
 from models.precision import require_precision
 from models.resolve import DEFAULT, TORCHVISION, ImageNet, require_weights, resolve
+from models.runtime import TORCH
 from models.spec import CheckpointInfo, digest_of_file, read_info
 
 
@@ -24,20 +25,20 @@ class ModelSummary:
     calibrated: bool
 
 
-def describe(name: str, precision: str = "fp32") -> ModelSummary:
+def describe(name: str, precision: str = "fp32", runtime: str = TORCH) -> ModelSummary:
     """The facts a run compares with what it stored: no torch. Raises CheckpointError."""
     where = resolve(name)
     if isinstance(where, ImageNet):
-        return describe_imagenet(where, precision)
-    return describe_checkpoint(name, read_info(where.path), precision)
+        return describe_imagenet(where, precision, runtime)
+    return describe_checkpoint(name, read_info(where.path), precision, runtime)
 
 
-def describe_checkpoint(name: str, info: CheckpointInfo, precision: str) -> ModelSummary:
+def describe_checkpoint(name: str, info: CheckpointInfo, precision: str, runtime: str = TORCH) -> ModelSummary:
     """The facts of a file whose metadata were read. Raises CheckpointError where they do not allow `precision`."""
     require_precision(name, precision, info.metrics)
     return ModelSummary(
         name=name if name == DEFAULT else Path(name).stem,
-        version=_version(info.version, precision),
+        version=_version(info.version, precision, runtime),
         tags=info.spec.served_tags,
         events=info.spec.events,
         height_px=info.spec.height_px,
@@ -46,14 +47,14 @@ def describe_checkpoint(name: str, info: CheckpointInfo, precision: str) -> Mode
     )
 
 
-def describe_imagenet(where: ImageNet, precision: str) -> ModelSummary:
+def describe_imagenet(where: ImageNet, precision: str, runtime: str = TORCH) -> ModelSummary:
     """The facts of torchvision's own weights. Raises CheckpointError where their file is not in its place,
     or for bf16, which nobody has measured for them."""
     require_weights(where)
     require_precision(f"{TORCHVISION}{where.backbone}", precision, {})
     return ModelSummary(
         name=f"{TORCHVISION}{where.backbone}",
-        version=_version(digest_of_file(where.path)[:16], precision),
+        version=_version(digest_of_file(where.path)[:16], precision, runtime),
         tags=imagenet.labels(),
         events=(),
         height_px=imagenet.SIDE_PX,
@@ -62,6 +63,7 @@ def describe_imagenet(where: ImageNet, precision: str) -> ModelSummary:
     )
 
 
-def _version(digest: str, precision: str) -> str:
-    """The precision is part of it where it is not the usual one: bf16 gives other scores."""
-    return digest if precision == "fp32" else f"{digest}-{precision}"
+def _version(digest: str, precision: str, runtime: str) -> str:
+    """Precision and runtime are part of it where they are not the usual ones: they give other scores."""
+    unusual = [way for way, usual in ((precision, "fp32"), (runtime, TORCH)) if way != usual]
+    return "-".join([digest, *unusual])

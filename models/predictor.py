@@ -22,6 +22,7 @@ from models.network import Network
 from models.output import Output, output
 from models.precision import BF16
 from models.resolve import ImageNet, resolve
+from models.runtime import OPENVINO, TORCH, require_runtime
 from models.serve import ImageNetClassifier, served
 from models.spec import Spec
 from pipeline.errors import CheckpointError, DeviceOutOfMemory, MachineError
@@ -92,14 +93,19 @@ class InTorch:
         return pinned.to(self._device, non_blocking=True)
 
 
-def open_predictor(
-    name: str, device: str = "auto", batch: int = 8, threads: int = 1, precision: str = "fp32"
+def open_predictor(  # noqa: PLR0917  the settings of a run, one by one
+    name: str, device: str = "auto", batch: int = 8, threads: int = 1, precision: str = "fp32", runtime: str = TORCH
 ) -> Predictor:
     """The model of that name, ready to serve: "default", "torchvision:NAME", or a checkpoint's path.
 
-    `precision` is fp32 or bf16. Raises CheckpointError (the model) and MachineError (the device).
+    `precision` is fp32 or bf16; `runtime` is torch, or openvino for batches of exactly `batch`. Raises CheckpointError
+    (the model), MachineError (the device, or no OpenVINO) and UsageError (settings that exclude each other).
     """
+    require_runtime(runtime, device, precision)
     torch.set_num_threads(threads)
+    if runtime == OPENVINO:
+        network = _network(name, precision)
+        return Predictor(network.spec, _in_openvino(network, batch, threads), batch=batch)
     chosen = device_named(device)
     exact_on_gpus()
     network = _network(name, precision)
@@ -117,6 +123,12 @@ def _network(name: str, precision: str) -> Network | ImageNetClassifier:
     if not info.spec.columns:
         raise CheckpointError(f"{name}: this checkpoint has no labels. Train it with: matchcut train")
     return served(trained, bf16=precision == BF16)
+
+
+def _in_openvino(network: Network | ImageNetClassifier, batch: int, threads: int) -> Pass:
+    from models.in_openvino import InOpenVINO  # of an optional package
+
+    return InOpenVINO(network, (batch, network.spec.height_px, network.spec.width_px, 3), threads)
 
 
 def served_on_cpu(network: Network, *, bf16: bool) -> Predictor:

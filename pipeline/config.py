@@ -57,11 +57,13 @@ class InferConfig:
     batch: int = 8  # one fixed shape, the last batch padded: small ones suit CPU caches
     threads: int = 1
     precision: str = "fp32"
+    runtime: str = "torch"  # or "openvino": the same network on Intel's runtime, on CPUs; an optional package
 
     def __post_init__(self) -> None:
         _positive(self, "infer", "batch", "threads")
         _require(self.batch <= _MOST_PICTURES, f"infer.batch = {self.batch}: use {_MOST_PICTURES} at most")
         _require(self.precision in ("fp32", "bf16"), f"infer.precision = {self.precision!r}: use fp32 or bf16")
+        _require(self.runtime in ("torch", "openvino"), f"infer.runtime = {self.runtime!r}: use torch or openvino")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -310,7 +310,7 @@ class Reel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """Which network spoke. `version` is the digest of the checkpoint, precision included.
+    """Which network spoke. `version` is the digest of the checkpoint, precision and runtime included.
 
     `calibrated`: its scores are probabilities, fitted on footage that it was not trained on.
     """

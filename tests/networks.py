@@ -22,11 +22,32 @@ TINY = Spec(
     localizer=True,
 )
 
+WITH_ALL_HEADS: dict[str, Any] = {
+    "attributes": (("age", ("young", "old")), ("mood", ("calm", "glad", "cross"))),
+    "points": ("nose", "toe"),
+    "detector": ("ball", "hoop"),
+}
+
 
 def network(seed: int = 0, **changes: object) -> Network:
     """Random values from a seed."""
     torch.manual_seed(seed)
     return Network(replace(TINY, **changes)).eval()  # type: ignore[arg-type]
+
+
+def settled(**changes: Any) -> Network:
+    """All heads, and random values but for what is measured on pictures: by each BatchNorm, and by each head."""
+    made = network(**(WITH_ALL_HEADS | changes))
+    pixels = torch.from_numpy(pictures(16, seed=5))
+    for layer in made.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = None  # what it has seen, whole
+    with torch.no_grad():
+        made.train()(pixels)
+        features = made.eval().backbone(pixels)
+        for head in made.heads.values():
+            head.adapt(features)
+    return made
 
 
 def checkpoint(path: Path, seed: int = 0, **facts: Any) -> CheckpointInfo:

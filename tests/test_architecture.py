@@ -33,7 +33,7 @@ LAYERS = (
     ("timeline errors", ""),  # of the standard library only
 )
 OF_PIPELINE_FOR_MODELS = {"pipeline.errors"}
-ONLY_IN = {"prefect": ("flows",), "torch": ("models",), "torchvision": ("models",)}
+ONLY_IN = {"prefect": ("flows",), "torch": ("models",), "torchvision": ("models",), "openvino": ("models",)}
 # Inside a function of a command, for what is no computing: is it there, how many threads, where do curves go.
 LAZY = {(f"pipeline/commands/{verb}.py", "torch") for verb in ("doctor", "train", "distill", "watching")}
 

@@ -21,7 +21,7 @@ from tests.games import Desk, make_game, read
 from tests.media import ffmpeg
 from tests.networks import network
 
-HEAVY = ("torch", "torchvision", "prefect", "av", "numpy", "cv2", "rich", "jinja2", "pyarrow")
+HEAVY = ("torch", "torchvision", "prefect", "av", "numpy", "cv2", "rich", "jinja2", "pyarrow", "openvino")
 # Runs the command, then tells which of HEAVY were imported on the way.
 WATCHED = (
     "import sys\nfrom pipeline.cli import main\n"
@@ -319,7 +319,7 @@ def test_predict_through_windows_refuses_a_model_that_cannot(
 def test_the_doctor_says_what_this_machine_can_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     told = {line.split()[1]: line.split()[0] for line in capsys.readouterr().out.splitlines()}
-    assert list(told) == ["machine", "decoding", "encoding", "accelerator", "model", "prefect", "parquet"]
+    assert list(told) == ["machine", "decoding", "encoding", "accelerator", "openvino", "model", "prefect", "parquet"]
     assert [told[name] for name in ("decoding", "encoding", "model")] == ["ok"] * 3
 
 

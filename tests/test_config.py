@@ -101,6 +101,7 @@ def test_a_mistake_in_the_file_is_named_with_its_place_and_its_repair(tmp_path: 
         ("infer", "batch", 0),
         ("infer", "threads", 0),
         ("infer", "precision", "fp8"),
+        ("infer", "runtime", "tensorrt"),
         ("aggregate", "enter", 0.2),  # not above the default `leave`
         ("aggregate", "enter", 1.2),
         ("aggregate", "leave", 0.9),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,27 +17,7 @@ from models.predictor import served_on_cpu
 from models.serve import served
 from tests import networks
 
-WITH_ALL_HEADS: dict[str, Any] = {
-    "attributes": (("age", ("young", "old")), ("mood", ("calm", "glad", "cross"))),
-    "points": ("nose", "toe"),
-    "detector": ("ball", "hoop"),
-}
 CLOSE = 1e-4
-
-
-def trained(**changes: Any) -> Network:
-    """Random values, but for the statistics of pictures: each BatchNorm and each head has measured its channels."""
-    network = networks.network(**(WITH_ALL_HEADS | changes))
-    pixels = torch.from_numpy(networks.pictures(16, seed=5))
-    for layer in network.modules():
-        if isinstance(layer, torch.nn.BatchNorm2d):
-            layer.momentum = None  # what it has seen, whole
-    with torch.no_grad():
-        network.train()(pixels)
-        features = network.eval().backbone(pixels)
-        for head in network.heads.values():
-            head.adapt(features)
-    return network
 
 
 def said(network: Network, pixels: torch.Tensor) -> Output:
@@ -50,7 +29,7 @@ def said(network: Network, pixels: torch.Tensor) -> Output:
 @pytest.mark.parametrize("attach", ["conv", "fc"])
 @pytest.mark.parametrize("backbone", ["shufflenet_v2_x0_5", "mobilenet_v3_small", "squeezenet1_1", "resnet18"])
 def test_served_and_trained_say_the_same(backbone: str, attach: str) -> None:
-    network = trained(backbone=backbone, attach=attach)
+    network = networks.settled(backbone=backbone, attach=attach)
     pixels = networks.pictures(8)
     known, found = said(network, torch.from_numpy(pixels)), served_on_cpu(network, bf16=False).submit(pixels).result()
     assert np.ptp(known.probs, axis=0).min() > 10 * CLOSE  # the pictures are told apart
@@ -70,7 +49,7 @@ def test_the_embedded_default_is_served_as_it_was_trained() -> None:
 
 def test_the_cells_at_the_border_of_a_map_are_no_exception() -> None:
     """A detector sees zeros beyond the map: after standardising these are the mean, which is far from 0 here."""
-    network = trained()
+    network = networks.settled()
     detector = network.heads["objects"]
     detector.standard.mean.add_(7)
     whole = served(copy.deepcopy(network), bf16=False).heads["objects"]
@@ -81,13 +60,13 @@ def test_the_cells_at_the_border_of_a_map_are_no_exception() -> None:
 
 
 def test_no_head_that_is_served_standardises_by_itself() -> None:
-    network = served(trained(), bf16=False)
+    network = served(networks.settled(), bf16=False)
     assert [name for name, part in network.named_modules() if isinstance(part, Standard)] == []
 
 
 def test_bf16_reads_standardised_channels_whose_eight_bits_say_more() -> None:
     """A channel that varies little around a large mean: eight bits of it would tell the mean."""
-    network = trained()
+    network = networks.settled()
     network.heads["tags"].standard.mean.add_(3)
     features = network.backbone(torch.from_numpy(networks.pictures(16)))
     features = features._replace(vector=features.vector + 3)

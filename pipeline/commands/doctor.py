@@ -17,7 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    findings = [_machine(), _decoding(), _encoding(), _accelerator(), _weights(args.model), _scheduler(), _tables()]
+    network = (_accelerator(), _openvino(), _weights(args.model))
+    findings = [_machine(), _decoding(), _encoding(), *network, _scheduler(), _tables()]
     for ok, name, text in findings:
         sys.stdout.write(f"{'ok  ' if ok else 'MISS'}  {name:<12} {text}\n")
     needed = {"decoding", "encoding", "model"}
@@ -63,6 +64,12 @@ def _accelerator() -> Finding:
     if torch.cuda.is_available():
         return True, "accelerator", f"{torch.cuda.get_device_name(0)}, torch {torch.__version__}"
     return False, "accelerator", f"no CUDA device; the CPU is used (torch {torch.__version__})"
+
+
+def _openvino() -> Finding:
+    if importlib.util.find_spec("openvino") is None:
+        return False, "openvino", "not installed; torch runs the network (pip install matchcut[openvino])"
+    return True, "openvino", f"{importlib.metadata.version('openvino')}, used where --runtime openvino is given"
 
 
 def _weights(name: str) -> Finding:

@@ -18,12 +18,15 @@ MERGES = ("greedy", "nms", "soft-nms", "fusion")  # models.merge has them; torch
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from pipeline.commands.work import add_runtime_argument
+
     parser.add_argument("inputs", nargs="+", type=Path, metavar="IMAGE|DIR|VIDEO")
     parser.add_argument(
         "--jsonl", action="store_true", help='{"path","t_ns"?,"labels":[...],"boxes":[...],"points"?} a line'
     )
     parser.add_argument("--model", default="default", metavar="NAME|FILE")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add_runtime_argument(parser)
     parser.add_argument("--sample-hz", type=float, default=2.0, metavar="R", help="pictures per second of video")
     parser.add_argument("--top", type=int, default=0, metavar="K", help="only the K best labels")
     windows = parser.add_argument_group("windows", "boxes wherever something is, for models with a localizer")
@@ -38,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
     files, sample_hz = _files(args.inputs), DecodeConfig(sample_hz=args.sample_hz).sample_hz
 
-    model = _model(args, InferConfig())  # takes seconds: not before the request makes sense
+    model = _model(args, InferConfig(runtime=args.runtime or InferConfig().runtime))  # takes seconds: not before the request makes sense
     failures = 0
     for path in files:
         try:
@@ -53,12 +56,17 @@ def run(args: argparse.Namespace) -> int:
 def _model(args: argparse.Namespace, settings: InferConfig) -> OpenModel:
     if args.windows:
         from models.window_predictor import open_windows
+        from pipeline.errors import UsageError
+
+        if args.runtime == "openvino":
+            raise UsageError("--windows are looked through by torch: leave --runtime out")
 
         scales, way = args.scales, args.merge
         return open_windows(args.model, args.device, settings.batch, settings.threads, scales=scales, way=way)
     from models.predictor import open_predictor
 
-    return open_predictor(args.model, args.device, settings.batch, settings.threads, settings.precision)
+    precision, runtime = settings.precision, settings.runtime
+    return open_predictor(args.model, args.device, settings.batch, settings.threads, precision, runtime)
 
 
 def _files(given: list[Path]) -> list[Path]:

@@ -29,21 +29,31 @@ def add_work_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", default=DEFAULT_MODEL, metavar="NAME|FILE", help="default, torchvision:NAME or a file"
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add_runtime_argument(parser)
     parser.add_argument("--sample-hz", type=float, metavar="R", help="pictures looked at per second of video")
     parser.add_argument("--audio", type=int, metavar="N", help="audio track, from 0; without it the file's default one")
     parser.add_argument("--no-clips", action="store_true", help="find moments, cut nothing")
     parser.add_argument("--force", action="store_true", help="do everything again")
 
 
+def add_runtime_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--runtime", choices=("torch", "openvino"), help="who runs the network; openvino: on the CPU, if installed"
+    )
+
+
 def work_from(args: argparse.Namespace, watch: Watch | None = None) -> Work:
-    """Raises ConfigError or CheckpointError before any video is touched."""
+    """Raises UsageError or MachineError before any video is touched."""
     from models.describe import describe
+    from models.runtime import require_runtime
     from pipeline.config import load_config, require_labels
     from pipeline.records import Labels, ModelFacts
     from pipeline.run import Work, unwatched
 
     config = load_config(args.config, _overrides(args))
-    facts = describe(args.model, config.infer.precision)
+    settings = config.infer
+    require_runtime(settings.runtime, args.device, settings.precision)
+    facts = describe(args.model, settings.precision, settings.runtime)
     require_labels(config, facts.tags, facts.events)
     model = ModelFacts(
         name=facts.name,
@@ -56,8 +66,9 @@ def work_from(args: argparse.Namespace, watch: Watch | None = None) -> Work:
     def open_model() -> OpenModel:
         from models.predictor import open_predictor
 
-        settings = config.infer
-        return open_predictor(args.model, args.device, settings.batch, settings.threads, settings.precision)
+        return open_predictor(
+            args.model, args.device, settings.batch, settings.threads, settings.precision, settings.runtime
+        )
 
     return Work(
         out=args.out,
@@ -72,5 +83,9 @@ def work_from(args: argparse.Namespace, watch: Watch | None = None) -> Work:
 
 def _overrides(args: argparse.Namespace) -> dict[str, Mapping[str, Any]]:
     """Settings that have an option of their own, where it was given."""
-    given = {("decode", "sample_hz"): args.sample_hz, ("export", "audio_track"): args.audio}
+    given = {
+        ("decode", "sample_hz"): args.sample_hz,
+        ("infer", "runtime"): args.runtime,
+        ("export", "audio_track"): args.audio,
+    }
     return {section: {key: value} for (section, key), value in given.items() if value is not None}
