@@ -74,7 +74,7 @@ check: $(READY) ## lint, format, types, hooks
 	@$(BIN)/pre-commit validate-config .pre-commit-config.yaml
 
 bench: $(READY) ## every benchmark, each against its peers in one interleaved run
-	@for name in decode end_to_end memory export; do \
+	@for name in decode end_to_end infer memory export; do \
 		PYTHONPATH="$(CURDIR)" $(BIN)/python -m benchmarks.$$name || exit 1; \
 	done
 

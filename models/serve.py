@@ -18,16 +18,27 @@ _READER = {Classifier: "linear", Localizer: "cell", Points: "cell", Detector: "h
 
 
 def served(network: Network, *, bf16: bool) -> Network:
-    """The same network, changed in place: its trunk fused, and each head's `Standard` folded into the layer behind.
-
-    Not so for bf16, which keeps eight bits of what a layer reads: those of a standardised channel say more.
-    """
+    """The same network, changed in place: its trunk fused, and then made cheaper for fp32 or for bf16."""
     network.backbone.trunk = fused(network.backbone.trunk)
-    for head in () if bf16 else network.heads.values():
+    return _rounded(network) if bf16 else _folded(network)
+
+
+def _folded(network: Network) -> Network:
+    """Each head's `Standard` in the layer behind it. Not for bf16, which keeps eight bits of what a layer reads: those
+    of a standardised channel say more."""
+    for head in network.heads.values():
         name, standard = _READER[type(head)], head.get_submodule("standard")
         assert isinstance(standard, Standard)
         setattr(head, name, Folded(standard, getattr(head, name), network.backbone.sizes))
         head.standard = nn.Identity()
+    return network
+
+
+def _rounded(network: Network) -> Network:
+    """Weights as autocast would round them for every batch anew."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.to(torch.bfloat16)
     return network
 
 

@@ -35,21 +35,6 @@ def network(seed: int = 0, **changes: object) -> Network:
     return Network(replace(TINY, **changes)).eval()  # type: ignore[arg-type]
 
 
-def settled(**changes: Any) -> Network:
-    """All heads, and random values but for what is measured on pictures: by each BatchNorm, and by each head."""
-    made = network(**(WITH_ALL_HEADS | changes))
-    pixels = torch.from_numpy(pictures(16, seed=5))
-    for layer in made.modules():
-        if isinstance(layer, torch.nn.BatchNorm2d):
-            layer.momentum = None  # what it has seen, whole
-    with torch.no_grad():
-        made.train()(pixels)
-        features = made.eval().backbone(pixels)
-        for head in made.heads.values():
-            head.adapt(features)
-    return made
-
-
 def checkpoint(path: Path, seed: int = 0, **facts: Any) -> CheckpointInfo:
     """Such a network in a file; `facts` are fields of its metadata."""
     made = network(seed)
@@ -84,3 +69,8 @@ def settled(spec: Spec, seed: int = 0) -> Network:
             spread = head.standard.spread  # what hardly varied in a dozen pictures would drown the rest in others
             spread.clamp_(min=float(spread.median()))
     return made
+
+
+def with_all_heads(**changes: Any) -> Network:
+    """Such a network of every kind of head, 64 px."""
+    return settled(replace(TINY, **(WITH_ALL_HEADS | changes)))

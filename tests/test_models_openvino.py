@@ -35,7 +35,7 @@ CLOSE = 1e-3
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network with all heads."""
-    file, made = tmp_path_factory.mktemp("openvino") / "settled.safetensors", networks.settled()
+    file, made = tmp_path_factory.mktemp("openvino") / "settled.safetensors", networks.with_all_heads()
     save(made, CheckpointInfo(spec=made.spec, version=""), file)
     return file
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.fx.experimental.optimization import fuse
 
 from models.checkpoint import load
 from models.heads import Standard
@@ -29,7 +30,7 @@ def said(network: Network, pixels: torch.Tensor) -> Output:
 @pytest.mark.parametrize("attach", ["conv", "fc"])
 @pytest.mark.parametrize("backbone", ["shufflenet_v2_x0_5", "mobilenet_v3_small", "squeezenet1_1", "resnet18"])
 def test_served_and_trained_say_the_same(backbone: str, attach: str) -> None:
-    network = networks.settled(backbone=backbone, attach=attach)
+    network = networks.with_all_heads(backbone=backbone, attach=attach)
     pixels = networks.pictures(8)
     known, found = said(network, torch.from_numpy(pixels)), served_on_cpu(network, bf16=False).submit(pixels).result()
     assert np.ptp(known.probs, axis=0).min() > 10 * CLOSE  # the pictures are told apart
@@ -49,7 +50,7 @@ def test_the_embedded_default_is_served_as_it_was_trained() -> None:
 
 def test_the_cells_at_the_border_of_a_map_are_no_exception() -> None:
     """A detector sees zeros beyond the map: after standardising these are the mean, which is far from 0 here."""
-    network = networks.settled()
+    network = networks.with_all_heads()
     detector = network.heads["objects"]
     detector.standard.mean.add_(7)
     whole = served(copy.deepcopy(network), bf16=False).heads["objects"]
@@ -60,13 +61,13 @@ def test_the_cells_at_the_border_of_a_map_are_no_exception() -> None:
 
 
 def test_no_head_that_is_served_standardises_by_itself() -> None:
-    network = served(networks.settled(), bf16=False)
+    network = served(networks.with_all_heads(), bf16=False)
     assert [name for name, part in network.named_modules() if isinstance(part, Standard)] == []
 
 
 def test_bf16_reads_standardised_channels_whose_eight_bits_say_more() -> None:
     """A channel that varies little around a large mean: eight bits of it would tell the mean."""
-    network = networks.settled()
+    network = networks.with_all_heads()
     network.heads["tags"].standard.mean.add_(3)
     features = network.backbone(torch.from_numpy(networks.pictures(16)))
     features = features._replace(vector=features.vector + 3)
@@ -74,3 +75,14 @@ def test_bf16_reads_standardised_channels_whose_eight_bits_say_more() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         found = served(copy.deepcopy(network), bf16=True).heads["tags"](features)
     assert (found - known).abs().max() <= 0.05 < known.std()
+
+
+@pytest.mark.parametrize("backbone", ["shufflenet_v2_x0_5", "squeezenet1_1"])
+def test_weights_rounded_once_are_those_that_autocast_rounds_each_time(backbone: str) -> None:
+    network, pixels = networks.with_all_heads(backbone=backbone), networks.pictures(4)
+    found = served_on_cpu(network, bf16=True).submit(pixels).result()
+    network.backbone.trunk = fuse(network.backbone.trunk)
+    with torch.autocast("cpu", torch.bfloat16):
+        known = said(network.to(memory_format=torch.channels_last), torch.from_numpy(pixels))
+    assert np.array_equal(known.probs, found.probs)
+    assert np.array_equal(known.features, found.features)

@@ -41,7 +41,9 @@ def run(args: argparse.Namespace) -> int:
 
     files, sample_hz = _files(args.inputs), DecodeConfig(sample_hz=args.sample_hz).sample_hz
 
-    model = _model(args, InferConfig(runtime=args.runtime or InferConfig().runtime))  # takes seconds: not before the request makes sense
+    model = _model(
+        args, InferConfig(runtime=args.runtime or InferConfig().runtime)
+    )  # takes seconds: not before the request makes sense
     failures = 0
     for path in files:
         try:
