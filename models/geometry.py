@@ -16,7 +16,9 @@ MIN_SIDE = 1e-3  # a box never collapses: x0 < x1 and y0 < y1 hold in float32 af
 
 def to_xyxy(xywh: Floats) -> Floats:
     """Corners of boxes given by corner and size."""
-    return np.concatenate([xywh[..., :2], xywh[..., :2] + xywh[..., 2:]], axis=-1)
+    xyxy = xywh.copy()
+    xyxy[..., 2:] += xywh[..., :2]
+    return xyxy
 
 
 def to_xywh(xyxy: Floats) -> Floats:
@@ -26,9 +28,11 @@ def to_xywh(xyxy: Floats) -> Floats:
 
 def clip(xyxy: Floats) -> Floats:
     """The part inside the picture, at least MIN_SIDE wide and high: of a box outside, a sliver at the edge."""
-    low = np.clip(xyxy[..., :2], 0.0, 1.0 - MIN_SIDE)
-    high = np.clip(xyxy[..., 2:], low + MIN_SIDE, 1.0)
-    return np.concatenate([low, high], axis=-1).astype(xyxy.dtype)
+    clipped = xyxy.copy()
+    low, high = clipped[..., :2], clipped[..., 2:]
+    np.minimum(np.maximum(low, 0.0, out=low), 1.0 - MIN_SIDE, out=low)
+    np.minimum(np.maximum(high, low + MIN_SIDE, out=high), 1.0, out=high)
+    return clipped
 
 
 def iou(a: Floats, b: Floats) -> Floats:

@@ -92,7 +92,7 @@ def _subject_boxes(answers: Mapping[str, Tensor], spec: Spec) -> Floats | None:
         return None
     boxes_BK4 = answers[BOX]
     best = answers[TAGS].argmax(dim=1).view(-1, 1, 1).expand(-1, 1, 4) if spec.box_per_class else None
-    xywh = (boxes_BK4[:, 0] if best is None else boxes_BK4.gather(1, best)[:, 0]).numpy()
+    xywh = (boxes_BK4 if best is None else boxes_BK4.gather(1, best)).numpy()[:, 0]
     return geometry.clip(geometry.to_xyxy(xywh)).astype(np.float32)
 
 
