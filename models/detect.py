@@ -110,11 +110,13 @@ def objects_in(cells_BhwA: Tensor, min_score: float) -> Objects:
     score_BhwC = likely.sqrt()
     picture, row, column, label = (score_BhwC >= min_score).nonzero(as_tuple=True)
     score = score_BhwC[picture, row, column, label]
-    middle = centres(*cells_BhwA.shape[1:3]).to(score.device)[row, column]
+    size = torch.tensor([cells_BhwA.shape[2], cells_BhwA.shape[1]], device=score.device)
+    middle = (torch.stack([column, row], dim=1) + 0.5) / size  # as `centres` has it, for these cells alone
     xyxy = _corners(middle, cells_BhwA[picture, row, column, labels + 1 :].exp()).clamp(0, 1)
     kept = batched_nms(xyxy, score, picture * labels + label, _SAME)
     kept = kept[torch.argsort(picture[kept], stable=True)]
-    rank = torch.arange(len(kept), device=kept.device)
-    first = torch.searchsorted(picture[kept], picture[kept])
-    kept = kept[rank - first < _MOST]
+    if len(kept) > _MOST:
+        rank = torch.arange(len(kept), device=kept.device)
+        first = torch.searchsorted(picture[kept], picture[kept])
+        kept = kept[rank - first < _MOST]
     return Objects(picture[kept], xyxy[kept], score[kept], label[kept])
