@@ -29,8 +29,8 @@ from models.dense import Dense
 from models.merge import MERGES, merge
 from models.network import Network
 from models.output import FoundBoxes, joined
-from models.predictor import served
 from models.resolve import Checkpoint, resolve
+from models.serve import fused
 from models.spec import Spec
 from models.windows import answering, candidates, look, resized
 from pipeline.media import PICTURE_ENDINGS, read_picture
@@ -74,7 +74,9 @@ def networks() -> dict[str, Network]:
     torch.manual_seed(0)
     spec = Spec(backbone="squeezenet1_1", height_px=112, width_px=112, tags=default.spec.tags, localizer=True)
     made = {"default": default, "squeezenet1_1": Network(spec).eval()}
-    return {name: served(network).to(memory_format=torch.channels_last) for name, network in made.items()}
+    for network in made.values():
+        network.backbone.trunk = fused(network.backbone.trunk)
+    return {name: network.to(memory_format=torch.channels_last) for name, network in made.items()}
 
 
 def noise(dense: Dense, scale: float) -> Tensor:

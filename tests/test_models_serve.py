@@ -31,7 +31,7 @@ def said(network: Network, pixels: torch.Tensor) -> Output:
 @pytest.mark.parametrize("backbone", ["shufflenet_v2_x0_5", "mobilenet_v3_small", "squeezenet1_1", "resnet18"])
 def test_served_and_trained_say_the_same(backbone: str, attach: str) -> None:
     network = networks.with_all_heads(backbone=backbone, attach=attach)
-    pixels = networks.pictures(8)
+    pixels = networks.patches(8, networks.SIDE_PX, networks.SIDE_PX)
     known, found = said(network, torch.from_numpy(pixels)), served_on_cpu(network, bf16=False).submit(pixels).result()
     assert np.ptp(known.probs, axis=0).min() > 10 * CLOSE  # the pictures are told apart
     assert np.abs(known.probs - found.probs).max() <= CLOSE
@@ -69,7 +69,7 @@ def test_bf16_reads_standardised_channels_whose_eight_bits_say_more() -> None:
     """A channel that varies little around a large mean: eight bits of it would tell the mean."""
     network = networks.with_all_heads()
     network.heads["tags"].standard.mean.add_(3)
-    features = network.backbone(torch.from_numpy(networks.pictures(16)))
+    features = network.backbone(torch.from_numpy(networks.patches(16, networks.SIDE_PX, networks.SIDE_PX)))
     features = features._replace(vector=features.vector + 3)
     known = network.heads["tags"](features)
     with torch.autocast("cpu", torch.bfloat16):

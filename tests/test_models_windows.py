@@ -13,7 +13,7 @@ from models import geometry
 from models.dense import Dense
 from models.merge import MERGES
 from models.output import FoundBoxes
-from models.predictor import Predictor
+from models.predictor import InTorch, Predictor
 from models.spec import Spec
 from models.window_predictor import WindowPredictor
 from models.windows import Seen, candidates, find, in_picture, look, of_picture, resized, window_targets, windows
@@ -99,7 +99,7 @@ def test_at_scale_1_there_is_one_window_and_it_says_what_the_predictor_says(way:
     network = networks.settled(SPEC)
     pixels = pictures(Dense(network), 1, count=16)
     one = find(Dense(network), pixels, (1,), way)
-    usual = Predictor(network, device=torch.device("cpu"), batch=16, bf16=False).submit(pixels.numpy()).result()
+    usual = Predictor(SPEC, InTorch(network, torch.device("cpu"), bf16=False), batch=16).submit(pixels.numpy()).result()
     assert one.probs == pytest.approx(usual.probs, abs=1e-5)
     assert one.boxes is not None and usual.boxes is not None
     best = usual.probs[:, :3].argmax(axis=1)
