@@ -18,7 +18,6 @@ from torch.nn import functional
 from models.backbone import Features, Sizes
 
 _WHERE_CHANNELS = 64  # what a cell may say about where the subject is
-_DENSE_CHANNELS = 128
 _USUAL_BOX = (0.25, 0.25, 0.5, 0.5)  # x, y, w, h that a localizer starts from
 _RARE = 0.02  # share of cells in which a detector expects an object, before it has learned (arXiv 1708.02002)
 _STILL = 1e-4  # a channel that varies less says nothing
@@ -90,24 +89,27 @@ class Points(Regression):
 class Detector(nn.Module):
     """Many objects, one answer a cell, (B, h, w, C + 5): C class logits, the centre-ness logit, and how far the box
     reaches from the cell's centre to the left, top, right and bottom, as logarithms of fractions of the picture
-    (FCOS, arXiv 1904.01355, on one map).
+    (FCOS, arXiv 1904.01355, on one map). Channels are few before cells look at their neighbours: a 3 x 3 convolution
+    over all channels would cost more than a small backbone.
     """
 
     def __init__(self, sizes: Sizes, labels: int) -> None:
         super().__init__()
         self.standard = Standard(sizes.channels)
-        self.hidden = nn.Conv2d(sizes.channels, _DENSE_CHANNELS, kernel_size=3, padding=1)
-        self.out = nn.Conv2d(_DENSE_CHANNELS, labels + 5, kernel_size=1)
-        nn.init.kaiming_normal_(self.hidden.weight, nonlinearity="relu")
+        self.cell = nn.Conv2d(sizes.channels, _WHERE_CHANNELS, kernel_size=1)
+        self.around = nn.Conv2d(_WHERE_CHANNELS, _WHERE_CHANNELS, kernel_size=3, padding=1)
+        self.out = nn.Conv2d(_WHERE_CHANNELS, labels + 5, kernel_size=1)
+        _start_linear(self.cell)
+        _start_linear(self.around)
         _start_linear(self.out, gain=0.1)
-        assert self.hidden.bias is not None and self.out.bias is not None
-        nn.init.zeros_(self.hidden.bias)
+        assert self.out.bias is not None
         with torch.no_grad():
             self.out.bias[:labels] = math.log(_RARE / (1 - _RARE))
             self.out.bias[labels + 1 :] = math.log(0.2)
 
     def forward(self, features: Features) -> Tensor:
-        cells: Tensor = self.out(functional.relu(self.hidden(self.standard(features.map))))
+        seen = functional.relu(self.cell(self.standard(features.map)))
+        cells: Tensor = self.out(functional.relu(self.around(seen)))
         return cells.permute(0, 2, 3, 1)
 
     def adapt(self, features: Features) -> None:

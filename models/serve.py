@@ -7,14 +7,14 @@ from torch import Tensor, fx, nn
 from torch.fx.experimental.optimization import fuse
 
 from models import imagenet
-from models.backbone import Features, Normalize, Sizes, with_classes
+from models.backbone import Features, Normalize, with_classes
 from models.heads import Classifier, Detector, Localizer, Points, Standard
 from models.network import TAGS, Network
 from models.resolve import ImageNet
 from models.spec import Spec
 from models.weights_file import load_torchvision_weights
 
-_READER = {Classifier: "linear", Localizer: "cell", Points: "cell", Detector: "hidden"}  # the layer behind `standard`
+_READER = {Classifier: "linear", Localizer: "cell", Points: "cell", Detector: "cell"}  # the layer behind `standard`
 
 
 def served(network: Network, *, bf16: bool) -> Network:
@@ -27,11 +27,19 @@ def _folded(network: Network) -> Network:
     """Each head's `Standard` in the layer behind it. Not for bf16, which keeps eight bits of what a layer reads: those
     of a standardised channel say more."""
     for head in network.heads.values():
-        name, standard = _READER[type(head)], head.get_submodule("standard")
+        standard = head.get_submodule("standard")
         assert isinstance(standard, Standard)
-        setattr(head, name, Folded(standard, getattr(head, name), network.backbone.sizes))
+        _absorb(standard, getattr(head, _READER[type(head)]))
         head.standard = nn.Identity()
     return network
+
+
+def _absorb(standard: Standard, layer: nn.Linear | nn.Conv2d) -> None:
+    """Make the layer, which looks at no neighbours, compute `layer(standard(x))` from x."""
+    assert layer.bias is not None
+    with torch.no_grad():
+        layer.weight.div_(standard.spread.view(1, -1, *[1] * (layer.weight.dim() - 2)))
+        layer.bias.sub_(layer.weight.flatten(1) @ standard.mean)
 
 
 def _rounded(network: Network) -> Network:
@@ -40,30 +48,6 @@ def _rounded(network: Network) -> Network:
         if isinstance(layer, nn.Conv2d | nn.Linear):
             layer.to(torch.bfloat16)
     return network
-
-
-class Folded(nn.Module):
-    """`layer(standard(x))` without reading x once more.
-
-    Both are affine, so what does not depend on x is a constant. It has a value for each cell: where a convolution
-    sees beyond the map it meets zeros, which are the mean to a standardised map and nothing to this one.
-    """
-
-    constant: Tensor
-
-    def __init__(self, standard: Standard, layer: nn.Linear | nn.Conv2d, sizes: Sizes) -> None:
-        super().__init__()
-        on_map = isinstance(layer, nn.Conv2d)
-        shape = (sizes.channels, sizes.height, sizes.width) if on_map else (sizes.vector,)
-        with torch.no_grad():
-            self.register_buffer("constant", layer(standard(torch.zeros(1, *shape))))
-            layer.weight.div_(standard.spread.view(1, -1, *[1] * (layer.weight.dim() - 2)))
-        layer.bias = None
-        self.layer = layer
-
-    def forward(self, x: Tensor) -> Tensor:
-        said: Tensor = self.layer(x)
-        return said + self.constant
 
 
 class ImageNetClassifier(nn.Module):
