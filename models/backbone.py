@@ -144,6 +144,14 @@ def _shape(node: fx.Node) -> torch.Size:
     return shape
 
 
+def read_by(trunk: fx.GraphModule, layer: str) -> fx.Node:
+    """What a layer of the trunk reads, as a node of its graph."""
+    node = next(node for node in trunk.graph.nodes if node.op == "call_module" and node.target == layer)
+    before = node.args[0]
+    assert isinstance(before, fx.Node)
+    return before
+
+
 def _before_classes(traced: fx.GraphModule) -> fx.Node:
     """What the last layer with weights reads: the network's own idea of a picture."""
     weighted = [

@@ -22,6 +22,7 @@ from torch.nn import functional
 from torchvision.transforms.v2 import functional as v2
 
 from models.augment import Augmentation, Pixels, augmented
+from models.backbone import read_by
 from models.losses import LossWeights, Targets, joint_loss
 from models.network import BOX, TAGS, Network
 from models.serve import fused
@@ -64,7 +65,7 @@ class _Pupil:
     def __init__(self, student: Network, lesson: Lesson) -> None:
         self._student, self._lesson = student, lesson
         self._layers = shared_layers(student, lesson.teacher)
-        self._heard = {name: kernel_before(lesson.teacher, name) for name in self._layers}
+        self._heard = {name: str(read_by(lesson.teacher.backbone.trunk, name).target) for name in self._layers}
         self._teacher = served_teacher(lesson.teacher)
         self._spread = self._measured()
         self.toward = nn.Linear(student.backbone.sizes.vector, lesson.teacher.backbone.sizes.vector)
@@ -72,8 +73,9 @@ class _Pupil:
 
     def _measured(self) -> dict[str, Tensor]:
         """The spread of each channel of the teacher's maps, (D, 1, 1), and of its features, (F,)."""
-        index = np.linspace(0, len(self._lesson.pixels) - 1, _MEASURED, dtype=np.int64)
-        said = self._ask_teacher(np.stack([_fit(self._lesson.pixels[k], self._teacher) for k in index]))
+        spec, pixels = self._teacher.spec, self._lesson.pixels
+        some = pixels[np.linspace(0, len(pixels) - 1, _MEASURED, dtype=np.int64)]
+        said = self._ask_teacher(_resized(some, (spec.height_px, spec.width_px)))
         maps = {name: said.maps[name].std(dim=(0, 2, 3)).clamp(min=_LEAST_SPREAD) for name in self._layers}
         return {name: spread.view(-1, 1, 1) for name, spread in maps.items()} | {
             "": said.vector.std(dim=0).clamp(min=_LEAST_SPREAD)
@@ -85,7 +87,7 @@ class _Pupil:
         known = lesson.targets.rows(torch.from_numpy(index))
         spec = lesson.teacher.spec
         pictures, known = augmented(lesson.pixels[index], known, lesson.how, (spec.height_px, spec.width_px), rng)
-        said = self._ask_teacher(pictures)
+        said = self._ask_teacher(torch.from_numpy(pictures))
         size_px, heads = self._stage(step)
         self._student.train()
         with listening(self._student, self._layers) as maps:
@@ -115,14 +117,14 @@ class _Pupil:
             wrong.append(((mine[name] - aim) / self._spread[name]).square().mean())
         return torch.stack(wrong).mean()
 
-    def _ask_teacher(self, pixels: Pixels) -> Said:
+    def _ask_teacher(self, pixels_BHWC: Tensor) -> Said:
         """In bfloat16, which is twice as fast where a CPU has it: the student meets far larger noise elsewhere."""
         with (
             torch.no_grad(),
             torch.autocast("cpu", torch.bfloat16),
             listening(self._teacher, self._heard.values()) as maps,
         ):
-            features, answers = self._teacher(torch.from_numpy(pixels))
+            features, answers = self._teacher(pixels_BHWC)
         said = {name: maps[heard].float() for name, heard in self._heard.items()}
         return Said(said, features.vector.float(), answers[TAGS].float().softmax(dim=1))
 
@@ -145,12 +147,6 @@ def shared_layers(student: Network, teacher: Network) -> list[str]:
     if mine.keys() != theirs.keys():
         return []
     return [name for name in mine if mine[name].num_features == theirs[name].num_features]
-
-
-def kernel_before(network: Network, layer: str) -> str:
-    """The convolution whose output a BatchNorm layer reads: in a fused network it says what that layer would."""
-    node = next(node for node in network.backbone.trunk.graph.nodes if node.target == layer)
-    return str(node.args[0].target)
 
 
 def served_teacher(teacher: Network) -> Network:
@@ -177,12 +173,6 @@ def listening(network: Network, layers: Iterable[str]) -> Iterator[dict[str, Ten
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _fit(picture: Pixels, network: Network) -> Pixels:
-    size = [network.spec.height_px, network.spec.width_px]
-    fitted = v2.resize(torch.from_numpy(picture).permute(2, 0, 1), size, antialias=True)
-    return np.asarray(fitted.permute(1, 2, 0).numpy())
 
 
 def _resized(pictures_BHWC: Pixels, size_px: tuple[int, int]) -> Tensor:

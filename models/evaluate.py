@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -53,10 +53,6 @@ class Answers:
     attributes: tuple[npt.NDArray[np.float32], ...] = ()
     points: npt.NDArray[np.float32] | None = None
     objects: Found | None = None
-    pictures: int = 0
-
-    def __len__(self) -> int:
-        return self.pictures
 
     @property
     def box(self) -> npt.NDArray[np.float32] | None:
@@ -72,14 +68,14 @@ def answers(network: Network, pixels: npt.NDArray[np.uint8]) -> Answers:
     network.eval()
     with torch.inference_mode():
         parts = [network(torch.from_numpy(pixels[at : at + _CHUNK]))[1] for at in range(0, len(pixels), _CHUNK)]
-    return replace(_joined(parts, network.spec), pictures=len(pixels))
+    return _joined(parts, network.spec)
 
 
 def answers_from(network: Network, features: Features) -> Answers:
     """The heads' answers on features computed before."""
     with torch.inference_mode():
         part = network.eval().answers(Features(features.map.float(), features.vector.float()))
-    return replace(_joined([part], network.spec), pictures=len(features.vector))
+    return _joined([part], network.spec)
 
 
 def _joined(parts: Sequence[Mapping[str, Tensor]], spec: Spec) -> Answers:

@@ -41,7 +41,7 @@ def learn_in_folds(data: Dataset, plan: Plan, recipe: Recipe, folds: int, around
     ready = prepare_parts(data, {"train": rows, "heldout": apart}, None, plan, recipe, around.features)
     done = run_through(ready, plan, recipe, around, "run")
     order = np.concatenate([rows[fold == number] for number in range(folds)])
-    part, found = data.rows(order), together(said)
+    part, found = data.rows(order), together(said, np.bincount(fold, minlength=folds))
     truth = truth_of(part, Plan.of(ready.network.spec)).without(ready.kept)
     metrics = {
         "folds": examined(found, truth, ready.network.spec, part.group) | {"count": folds},
@@ -58,14 +58,13 @@ def _folds_of(part: Dataset, folds: int, seed: int) -> Ints:
     return folded(cluster, part.label, folds, seed)
 
 
-def together(parts: Sequence[Answers]) -> Answers:
-    """One after the other."""
+def together(parts: Sequence[Answers], sizes: Ints) -> Answers:
+    """One after the other; `sizes` are their numbers of pictures."""
 
     def column(name: str) -> npt.NDArray[np.float32] | None:
         values = [getattr(part, name) for part in parts]
         return None if values[0] is None else np.concatenate(values)
 
-    sizes = [len(part) for part in parts]
     objects = [part.objects for part in parts if part.objects is not None]
     return Answers(
         tags=column("tags"),
@@ -77,9 +76,9 @@ def together(parts: Sequence[Answers]) -> Answers:
     )
 
 
-def _numbered(parts: Sequence[Found], sizes: Sequence[int]) -> Found:
+def _numbered(parts: Sequence[Found], sizes: Ints) -> Found:
     """Pictures are counted through."""
-    first = np.cumsum([0, *sizes[:-1]])
+    first = np.cumsum(sizes) - sizes
     objects = [part.objects for part in parts]
     picture = np.concatenate([some.picture + start for some, start in zip(objects, first, strict=True)])
     label = np.concatenate([some.label for some in objects])

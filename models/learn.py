@@ -23,10 +23,10 @@ from models.heads import Classifier
 from models.journal import Journal, key_of
 from models.network import Network
 from models.precision import BF16, effect_of_bf16
-from models.recipe import FROZEN, SCRATCH, SEQUENTIAL, Recipe
+from models.recipe import Recipe
 from models.regimes import Material, heads_on, varied_features, whole
 from models.resolve import ImageNet, resolve
-from models.spec import CheckpointInfo
+from models.spec import FROZEN, SCRATCH, SEQUENTIAL, CheckpointInfo
 from models.split import Shares, clusters, dhash, leaks, parted
 from models.stages import Run, Stage, Stages, Watch
 from models.start import measure_batchnorm, start

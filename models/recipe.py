@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from models.augment import Augmentation, partners
 from models.losses import LossWeights, Targets, event_balance, tag_balance
 from models.resolve import ImageNet, resolve
-from models.spec import read_info
+from models.spec import FINETUNE, FROZEN, JOINT, SCRATCH, SEQUENTIAL, read_info
 from models.targets import Plan
 from models.train import Schedule
 
-FROZEN, FINETUNE, JOINT, SEQUENTIAL, SCRATCH = REGIMES = ("frozen", "finetune", "joint", "sequential", "scratch")
 IMAGENET_SIDE_PX = 160
 
 _EPOCHS = {FROZEN: 60, FINETUNE: 20, JOINT: 20, SEQUENTIAL: 20, SCRATCH: 60}

@@ -24,6 +24,8 @@ MAX_HEADER_BYTES = 16 * 1024 * 1024  # the split of a million files; a hostile h
 MAX_LABELS = 10_000
 MAX_SIDE_PX = 2048
 ATTACH = ("conv", "fc")
+HEADS = ("classifier", "localizer", "attributes", "points", "detector")
+FROZEN, FINETUNE, JOINT, SEQUENTIAL, SCRATCH = REGIMES = ("frozen", "finetune", "joint", "sequential", "scratch")
 
 # Convolutional classification networks of torchvision: a fixed list, so a checkpoint cannot name anything else.
 BACKBONES = frozenset(

@@ -26,13 +26,12 @@ class Stage:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """After an epoch: which stage of the regime, how many epochs it has, what was lost, the figures on val, and
-    whether they are the best so far. `answers` are those that were judged."""
+    whether they are the best so far."""
 
     stage: str
     epochs: int
     epoch: Epoch
     figures: Mapping[str, Any]
-    answers: Answers
     best: bool
 
 
@@ -98,15 +97,13 @@ class Run:
 
     def _judged(self, name: str, stage: Stage, epoch: Epoch, best: _Best | None) -> _Best:
         """The better of what was and what is now; of equals the earlier, unless nothing can be judged."""
-        found = stage.answer() if len(self._truth.tag) else Answers()
-        figures = judged(found, self._truth, self._network.spec) if len(self._truth.tag) else {}
-        better = best is None or not figures or score_of(figures) > best.score
-        self._watch(
-            Progress(stage=name, epochs=stage.schedule.epochs, epoch=epoch, figures=figures, answers=found, best=better)
-        )
+        figures = judged(stage.answer(), self._truth, self._network.spec) if len(self._truth.tag) else {}
+        score = score_of(figures)
+        better = best is None or not figures or score > best.score
+        self._watch(Progress(stage=name, epochs=stage.schedule.epochs, epoch=epoch, figures=figures, best=better))
         if best is not None and not better:
             return best
-        return _Best(score_of(figures), epoch.number, copy.deepcopy(self._network.state_dict()))
+        return _Best(score, epoch.number, copy.deepcopy(self._network.state_dict()))
 
     def _note(self, training: Training | None, best: _Best | None) -> None:
         """Where the run stands, for the one that takes it up."""

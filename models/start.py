@@ -11,11 +11,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, fx, nn
 
+from models.backbone import read_by
 from models.checkpoint import load
 from models.network import BOX, EVENTS, OBJECTS, POINTS, TAGS, Network, attribute
-from models.recipe import FROZEN, IMAGENET_SIDE_PX, SCRATCH, Recipe
+from models.recipe import Recipe, input_size
 from models.resolve import ImageNet, resolve
-from models.spec import Spec
+from models.spec import FROZEN, SCRATCH, Spec
 from models.targets import Plan
 from models.weights_file import load_torchvision_weights
 from pipeline.errors import ConfigError
@@ -31,15 +32,14 @@ def start(recipe: Recipe, plan: Plan) -> tuple[Network, tuple[str, ...]]:
     """
     where = resolve(recipe.base)
     torch.manual_seed(recipe.seed)
+    size_px = input_size(recipe)
     if isinstance(where, ImageNet):
-        side = recipe.size_px or IMAGENET_SIDE_PX
-        network = Network(_spec(where.backbone, (side, side), recipe.attach, plan))
+        network = Network(_spec(where.backbone, size_px, recipe.attach, plan))
         if recipe.regime == SCRATCH:
             return _initialised(network, recipe), ()
         load_torchvision_weights(network.backbone.trunk, where)
         return network, ()
     base, info = load(where.path)
-    size_px = (recipe.size_px or info.spec.height_px, recipe.size_px or info.spec.width_px)
     same_input = size_px == (info.spec.height_px, info.spec.width_px) and recipe.attach == info.spec.attach
     spec = _spec(info.spec.backbone, size_px, recipe.attach, plan)
     if recipe.regime == SCRATCH:
@@ -190,8 +190,7 @@ def _input_statistics(
 
 def _convolution_before(trunk: fx.GraphModule, name: str) -> nn.Conv2d:
     """The layer whose output a BatchNorm layer reads. Raises ConfigError where that is no convolution of its own."""
-    node = next(node for node in trunk.graph.nodes if node.op == "call_module" and node.target == name)
-    before = node.args[0]
+    before = read_by(trunk, name)
     layer = trunk.get_submodule(str(before.target)) if before.op == "call_module" else None
     if not isinstance(layer, nn.Conv2d) or layer.bias is not None:
         raise ConfigError(f"{name} reads no convolution: these weights cannot be fine-tuned. Use --regime frozen")

@@ -17,10 +17,9 @@ from models import geometry
 from models.data.dataset import Dataset
 from models.losses import Targets
 from models.network import BOX, EVENTS, OBJECTS, POINTS, TAGS, attribute
-from models.spec import NONE, Spec
+from models.spec import HEADS, NONE, Spec
 from pipeline.errors import DataError
 
-HEADS = ("classifier", "localizer", "attributes", "points", "detector")
 _MANY = 2  # objects in a picture, from which on one box does not tell it all
 _FILL = (-1.0, 0.0, 0.0, 1.0, 1.0)  # no object
 

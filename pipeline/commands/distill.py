@@ -14,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.commands.words import say
+
 if TYPE_CHECKING:
     from models.data.dataset import Dataset
 
@@ -46,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     torch.set_num_threads(1)  # convolutions this small lose more by waiting for each other than they gain
     teacher, teacher_info = load(args.teacher)
     data = read_data(args.data, None, (CACHE_PX, CACHE_PX))
-    _say(*found_lines(data, None))
+    say(*found_lines(data, None))
     data = _with_boxes(data, args.detector, args.out.with_suffix(".boxes.npy"))
     tags = teacher_info.spec.tags
     spec = Spec(backbone=args.backbone, height_px=args.size, width_px=args.size, tags=tags, localizer=True)
@@ -57,8 +59,8 @@ def run(args: argparse.Namespace) -> int:
         learned = teach(data, shown, (teacher, teacher_info), course, watcher, state)
     info = save(learned.network, learned.info, args.out)
     for part in ("val", "heldout"):
-        _say(f"{part}:", *figure_lines(info.metrics[part]))
-    _say(f"{args.out}: version {info.version}, {args.out.stat().st_size / 1e6:.1f} MB")
+        say(f"{part}:", *figure_lines(info.metrics[part]))
+    say(f"{args.out}: version {info.version}, {args.out.stat().st_size / 1e6:.1f} MB")
     return 0
 
 
@@ -84,11 +86,6 @@ def _shape(path: Path) -> tuple[int, int]:
         return picture_shape(path)
     video = probe(path)
     return video.height_px, video.width_px
-
-
-def _say(*lines: str) -> None:
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
-    sys.stdout.flush()
 
 
 def main() -> int:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from models.spec import ATTACH, HEADS, REGIMES
+from pipeline.commands.words import say
 
 if TYPE_CHECKING:
     from models.data.dataset import Dataset
     from models.learn import Learned, Surroundings
     from models.recipe import Recipe
     from models.targets import Plan
-
-REGIMES = ("frozen", "finetune", "joint", "sequential", "scratch")
-HEADS = ("classifier", "localizer", "attributes", "points", "detector")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +48,7 @@ def _add_network_arguments(parser: argparse._ArgumentGroup) -> None:
     base.add_argument("--from", dest="base", default="default", metavar="CKPT", help="start from a checkpoint")
     parser.add_argument("--heads", nargs="+", choices=HEADS, default=[], help="without it, all that the data teach")
     parser.add_argument("--box-per-class", action="store_true", help="a box for each class, not one for all")
-    parser.add_argument("--attach", choices=("conv", "fc"), default="conv", help="where the heads stand")
+    parser.add_argument("--attach", choices=ATTACH, default="conv", help="where the heads stand")
     parser.add_argument("--size", type=at_least(32), metavar="PX", help="side of the network's input")
     parser.add_argument("--initial", choices=("small", "xavier", "he"), help="random values, with --regime scratch")
 
@@ -116,13 +115,13 @@ def run(args: argparse.Namespace) -> int:
     size_px = input_size(recipe)
     data = read_data(args.data, args.background, size_px, boxes_from=args.boxes_from)
     val = read_data([args.val], None, size_px, boxes_from=args.boxes_from) if args.val else None
-    _say(*found_lines(data, val))
+    say(*found_lines(data, val))
     plan = plan_labels(data, args.events, args.heads, box_per_class=args.box_per_class)
     state = args.out.with_name(f".{args.out.name}.training")
     with Watcher(Console(), args.logdir) as watcher:
         around = Surroundings(watch=watcher, state=state, features=FeatureCache(args.cache or usual_folder()))
         if args.find_rate:
-            _say(*_rate_lines(data, val, plan, recipe, around))
+            say(*_rate_lines(data, val, plan, recipe, around))
             return 0
         if args.folds:
             learned = learn_in_folds(data, plan, recipe, args.folds, around)
@@ -145,13 +144,13 @@ def _finish(args: argparse.Namespace, learned: Learned) -> None:
     info = save(learned.network, learned.info, args.out)
     for part, name in (("val", "chosen by"), ("folds", "out of fold"), ("heldout", "held out")):
         if info.metrics.get(part):
-            _say(f"{name}:", *figure_lines(info.metrics[part]), *further_lines(info.metrics[part]))
-    _say(*calibration_lines(info.metrics.get("calibration", {})), *figure_lines({BF16: info.metrics[BF16]}))
+            say(f"{name}:", *figure_lines(info.metrics[part]), *further_lines(info.metrics[part]))
+    say(*calibration_lines(info.metrics.get("calibration", {})), *figure_lines({BF16: info.metrics[BF16]}))
     if args.unseen is not None and info.spec.events:
         for line in false_alarms(args.unseen, open_predictor(str(args.out), "cpu"), calibrated=info.calibrated):
-            _say(line)
+            say(line)
     kept = f"; kept from {args.backbone or args.base}: {', '.join(learned.kept)}" if learned.kept else ""
-    _say(f"{args.out}: version {info.version}, {args.out.stat().st_size / 1e6:.1f} MB{kept}")
+    say(f"{args.out}: version {info.version}, {args.out.stat().st_size / 1e6:.1f} MB{kept}")
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
@@ -212,11 +211,6 @@ def _rate_lines(data: Dataset, val: Dataset | None, plan: Plan, recipe: Recipe, 
         f"a third of the best: --rate {schedule.rate * curve.best:.2e}"
         f" --backbone-rate {schedule.backbone_rate * curve.best:.2e}"
     )
-
-
-def _say(*lines: str) -> None:
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
-    sys.stdout.flush()
 
 
 def _check_places(args: argparse.Namespace) -> None:

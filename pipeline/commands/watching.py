@@ -36,7 +36,6 @@ class Watcher:
             disable=not console.is_terminal,
         )
         self._tasks: dict[str, TaskID] = {}
-        self._step = 0
 
     def __enter__(self) -> Watcher:
         self._bar.start()
@@ -58,7 +57,6 @@ class Watcher:
             self._console.print(f"{now.stage} {number}/{now.epochs}: {said}", markup=False, highlight=False)
         if self._writer is not None:
             self._curves(self._writer, now)
-        self._step += 1
 
     def _curves(self, writer: Any, now: stages.Progress) -> None:
         for name, value in now.epoch.losses.items():

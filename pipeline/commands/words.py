@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipeline.records import Summary
+
+
+def say(*lines: str) -> None:
+    """Lines on stdout, there at once also where that is a pipe."""
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()
 
 
 def shown(text: str) -> str:
