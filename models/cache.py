@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from models.backbone import Features
+from models.whole_file import whole_file
 
 MOST_BYTES = 4 * 1024**3  # of all files: those used longest ago go first
 
@@ -37,13 +38,10 @@ class FeatureCache:
 
     def _keep(self, features: Features, path: Path) -> None:
         """A full disk is no reason to stop: what cannot be kept is computed again next time."""
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         with contextlib.suppress(OSError, SafetensorError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_file({"map": features.map.contiguous(), "vector": features.vector.contiguous()}, temporary)
-            temporary.replace(path)
+            with whole_file(path) as temporary:
+                save_file({"map": features.map.contiguous(), "vector": features.vector.contiguous()}, temporary)
             self._forget_oldest()
-        temporary.unlink(missing_ok=True)
 
     def _forget_oldest(self) -> None:
         assert self.folder is not None

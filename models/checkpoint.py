@@ -12,6 +12,7 @@ from safetensors.torch import save as to_bytes
 
 from models.network import Network
 from models.spec import CheckpointInfo, read_info, to_metadata
+from models.whole_file import whole_file
 from pipeline.errors import CheckpointError
 
 
@@ -21,17 +22,11 @@ def save(network: Network, info: CheckpointInfo, path: Path, *, half: bool = Tru
     `half` stores weights as float16: half the size, and what `load` gives is float32 with exactly those values.
     """
     assert network.spec == info.spec
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     state = {name: _stored(tensor, half) for name, tensor in network.state_dict().items()}
-    try:
-        with temporary.open("wb") as file:
-            file.write(to_bytes(state, to_metadata(info)))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        file.write(to_bytes(state, to_metadata(info)))
+        file.flush()
+        os.fsync(file.fileno())
     return read_info(path)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from models.whole_file import whole_file
 
 _VERSION = 1
 
@@ -31,13 +32,8 @@ class Journal:
 
     def write(self, state: dict[str, Any]) -> None:
         """Replace what was there, whole or not at all."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
-        try:
+        with whole_file(self.path) as temporary:
             torch.save({**state, "key": self.key}, temporary)
-            temporary.replace(self.path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def key_of(*parts: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -39,7 +40,7 @@ Pixels = npt.NDArray[np.uint8]
 
 _CACHED_PICTURES = 4000  # of few pictures more variants are cached than of many
 _MOST_VARIANTS = 8
-_MEASURED = 512  # pictures that BatchNorm is measured on
+_MEASURED = 512  # pictures that BatchNorm is measured on, and bf16 where there is no val
 _FIRST_EPOCHS = 20  # of new heads on the untouched backbone, before both move
 
 
@@ -77,18 +78,25 @@ def split(data: Dataset, val: Dataset | None, seed: int, heldout: float = 0.0) -
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some of the data, and the truth about them by head. `rows` are their numbers in the data that were given; none
-    where they are data of their own."""
+    """Pictures of `source` by number, and the truth about them by head. Pixels are copied when they are asked for."""
 
-    data: Dataset
+    source: Dataset
+    rows: Ints
     truth: Truth
-    rows: Ints | None
 
     def __len__(self) -> int:
-        return len(self.data)
+        return len(self.rows)
+
+    @property
+    def pixels(self) -> Pixels:
+        return self.source.pixels[self.rows]
+
+    def some_pixels(self, most: int) -> Pixels:
+        """`most` of them, evenly spread; of fewer some more than once."""
+        return self.source.pixels[self.rows[np.linspace(0, len(self) - 1, most, dtype=np.int64)]]
 
     def digests(self) -> tuple[str, ...]:
-        return self.data.digests_of(np.arange(len(self.data)))
+        return self.source.digests_of(self.rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,26 +134,23 @@ def prepare_parts(  # noqa: PLR0917  the data and their parts, then what is made
     network, kept = start(recipe, plan)
     network.to(memory_format=torch.channels_last)
     spoken = Plan.of(network.spec)
+    truth = truth_of(data, spoken).without(kept)
 
     def part(name: str) -> Part:
         own = rows.get(name, np.empty(0, np.int64))
-        some = data.rows(own)
-        return Part(some, truth_of(some, spoken).without(kept), own)
+        return Part(data, own, truth.rows(own))
 
     taught, chosen_by = part("train"), part("val")
     if val is not None:
-        chosen_by = Part(val, truth_of(val, spoken).without(kept), None)
+        chosen_by = Part(val, np.arange(len(val)), truth_of(val, spoken).without(kept))
     if recipe.regime not in (SCRATCH, FROZEN) and isinstance(resolve(recipe.base), ImageNet):
-        some = np.linspace(0, len(taught) - 1, _MEASURED, dtype=np.int64)
-        measure_batchnorm(network, taught.data.pixels[some])
-    targets = truth_of(data, spoken).without(kept).targets()
-    known = targets.rows(torch.from_numpy(rows["train"]))
+        measure_batchnorm(network, taught.some_pixels(_MEASURED))
     material = Material(
         pixels=data.pixels,
-        targets=targets,
-        rows=rows["train"],
+        targets=truth.targets(),
+        rows=taught.rows,
         how=recipe.augmentation(plan),
-        weights=recipe.loss_weights(known, plan),
+        weights=recipe.loss_weights(taught.truth.targets(), plan),
         learn_weights=recipe.learns_weights(),
     )
     heads = [name for name in network.heads if name not in kept]
@@ -169,7 +174,7 @@ def learn(data: Dataset, val: Dataset | None, plan: Plan, recipe: Recipe, around
     network, part = ready.network, ready.chosen_by
     metrics: dict[str, Any] = {}
     if len(part):
-        found = answers(network, part.data.pixels)
+        found = answers(network, part.pixels)
         calibration = calibrate(network, found, part.truth)
         metrics = {"val": judged(found, part.truth, network.spec), "calibration": calibration}
     return Learned(network, checkpoint_info(ready, recipe, metrics, done), ready.kept, part)
@@ -177,7 +182,8 @@ def learn(data: Dataset, val: Dataset | None, plan: Plan, recipe: Recipe, around
 
 def run_through(ready: Prepared, plan: Plan, recipe: Recipe, around: Surroundings, name: str) -> list[dict[str, Any]]:
     """All stages; of the same name, data and recipe, killed ones go on."""
-    key = key_of(recipe, plan, ready.digests, ready.taught.data.pixels.shape)
+    taught = ready.taught
+    key = key_of(recipe, plan, ready.digests, (len(taught), *taught.source.pixels.shape[1:]))
     journal = Journal(around.state / name, key) if around.state is not None else None
     run = Run(ready.network, ready.chosen_by.truth, around.watch, patience=recipe.patience, journal=journal)
     return run.through(ready.stages, recipe.seed)
@@ -198,15 +204,16 @@ def checkpoint_info(
     """What the checkpoint says of itself: `metrics`, figures of what was held out, and what bf16 changes."""
     network, judge = ready.network, dict[str, Any]()
     if len(ready.heldout):
-        found = answers(network, ready.heldout.data.pixels)
+        found = answers(network, ready.heldout.pixels)
         judge = {"heldout": judged(found, ready.heldout.truth, network.spec)}
-    shown = ready.chosen_by if len(ready.chosen_by) else ready.taught
+    part, taught = ready.chosen_by, ready.taught
+    shown = part.pixels if len(part) else taught.some_pixels(min(_MEASURED, len(taught)))
     return CheckpointInfo(
         spec=network.spec,
         version="",
         calibrated=bool(metrics.get("calibration")),
-        training=_facts(recipe, ready.taught.data) | {"stages": done},
-        metrics=dict(metrics) | judge | {BF16: effect_of_bf16(network, shown.data.pixels[:_MEASURED])},
+        training={"recipe": asdict(recipe), "opencv": cv2.__version__, **facts_of(taught), "stages": done},
+        metrics=dict(metrics) | judge | {BF16: effect_of_bf16(network, shown)},
         split=ready.digests,
     )
 
@@ -246,9 +253,9 @@ class Lesson:
 
     def whole(self, names: Sequence[str]) -> Stage:
         """Backbone and these heads."""
-        schedule = self.recipe.schedule()
+        schedule, shown = self.recipe.schedule(), self.chosen_by.pixels
         job = whole(self.network, self.material, names, schedule)
-        return Stage(job, schedule, lambda: answers(self.network, self.chosen_by.data.pixels))
+        return Stage(job, schedule, lambda: answers(self.network, shown))
 
     def on_features(self, names: Sequence[str], schedule: Schedule) -> Stage:
         """Heads alone, on features that are computed once, of several variants of each picture."""
@@ -267,17 +274,17 @@ class Lesson:
         """Features of the pictures that the epoch is chosen by: they are there, or are data of their own."""
         if not len(self.chosen_by):
             return None
-        if self.chosen_by.rows is None:
-            return reader(self.chosen_by.data.pixels)
+        if self.chosen_by.source.pixels is not self.material.pixels:
+            return reader(self.chosen_by.pixels)
         rows = torch.from_numpy(self.chosen_by.rows)
         return Features(features.map[rows], features.vector[rows])
 
 
-def _facts(recipe: Recipe, taught: Dataset) -> dict[str, Any]:
+def facts_of(taught: Part) -> dict[str, Any]:
+    """What a network was trained on, and by what."""
+    labels = Counter(taught.source.label[k] for k in taught.rows)
     return {
-        "recipe": asdict(recipe),
         "pictures": len(taught),
-        "classes": {name: taught.label.count(name) for name in taught.classes},
+        "classes": {name: labels[name] for name in sorted(labels) if name},
         "torch": torch.__version__,
-        "opencv": cv2.__version__,
     }

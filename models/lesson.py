@@ -17,7 +17,7 @@ from models.data.dataset import Dataset
 from models.distill import Lesson, distillation
 from models.evaluate import answers, judged
 from models.journal import Journal, key_of
-from models.learn import Learned
+from models.learn import Learned, Part, facts_of
 from models.losses import LossWeights
 from models.network import BOX, Network
 from models.precision import BF16, effect_of_bf16
@@ -55,11 +55,12 @@ def teach(  # noqa: PLR0917  the data, who teaches, and how
     spec, part = course.spec, _parted(data, teacher[1])
     torch.manual_seed(course.seed)
     network = Network(spec)
-    truth = {name: truth_of(data.rows(rows), Plan.of(spec)) for name, rows in part.items()}
-    taught = data.rows(part["train"])
+    known = truth_of(data, Plan.of(spec))
+    truth = {name: known.rows(rows) for name, rows in part.items()}
+    taught = Part(data, part["train"], truth["train"])
     lesson = Lesson(
         pixels=taught.pixels,
-        targets=truth["train"].targets(),
+        targets=taught.truth.targets(),
         teacher=teacher[0],
         schedule=course.schedule,
         weights=LossWeights(parts={BOX: 5.0}, label_smoothing=0.05),
@@ -71,7 +72,7 @@ def teach(  # noqa: PLR0917  the data, who teaches, and how
         job = distillation(network, lesson)
         return Stage(job, course.schedule, lambda: answers(network, shown[part["val"]]))
 
-    journal = Journal(state / "run", key_of(course, teacher[1].version, data.digests, taught.pixels.shape))
+    journal = Journal(state / "run", key_of(course, teacher[1].version, data.digests, lesson.pixels.shape))
     done = Run(network, truth["val"], watch, journal=journal).through([("distilled", stage)], course.seed)
     calibration = calibrate(network, answers(network, shown[part["val"]]), truth["val"])
     figures = {name: judged(answers(network, shown[part[name]]), truth[name], spec) for name in ("val", "heldout")}
@@ -93,17 +94,15 @@ def _parted(data: Dataset, teacher: CheckpointInfo) -> dict[str, Ints]:
     return {name: np.flatnonzero(mine == name) for name in ("train", "val", "heldout")}
 
 
-def _facts(taught: Dataset, course: Course, teacher: CheckpointInfo) -> dict[str, Any]:
+def _facts(taught: Part, course: Course, teacher: CheckpointInfo) -> dict[str, Any]:
     return {
         "base": "random values",
         "regime": "distilled",
         "teacher": {"backbone": teacher.spec.backbone, "version": teacher.version},
         "schedule": asdict(course.schedule),
         "seed": course.seed,
-        "pictures": len(taught),
-        "classes": {name: taught.label.count(name) for name in taught.classes},
-        "boxes": int(np.isfinite(taught.box).all(axis=1).sum()),
-        "torch": torch.__version__,
+        "boxes": int(np.isfinite(taught.truth.box).all(axis=1).sum()),
+        **facts_of(taught),
     }
 
 

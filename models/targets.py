@@ -72,6 +72,17 @@ class Truth:
         tag, events, box, attributes, points, objects = tensors
         return Targets(tag, events, box, attributes=attributes, points=points, objects=objects)
 
+    def rows(self, index: npt.NDArray[np.int64]) -> Truth:
+        """What is known about these pictures."""
+        return Truth(
+            self.tag[index],
+            self.events[index],
+            self.box[index],
+            self.attributes[index],
+            self.points[index],
+            self.objects[index],
+        )
+
     def without(self, heads: Sequence[str]) -> Truth:
         """The same, with nothing known for these heads: the data do not speak about them."""
         unknown: dict[str, dict[str, Any]] = {

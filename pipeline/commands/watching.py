@@ -68,7 +68,7 @@ class Watcher:
         """Pages of the pictures of val that were named wrongly, and of boxes beside the true ones."""
         if self._writer is None or learned.chosen_by is None or not len(learned.chosen_by):
             return
-        pixels, truth = learned.chosen_by.data.pixels, learned.chosen_by.truth
+        pixels, truth = learned.chosen_by.pixels, learned.chosen_by.truth
         found = answers(learned.network, pixels)
         for name, pictures in (
             ("wrong", wrong_shown(pixels, found, truth, learned.network.spec, _SHOWN)),
