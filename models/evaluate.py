@@ -121,8 +121,11 @@ def judged(found: Answers, truth: Truth, spec: Spec) -> dict[str, Any]:
 
 
 def tag_figures(logits: Floats, tag: Ints, names: Sequence[str]) -> dict[str, Any]:
-    """Shares of pictures whose tag is first, or among the first five; chance is always naming the commonest ones."""
-    rank = (logits > np.take_along_axis(logits, tag[:, None], axis=1)).sum(axis=1)
+    """Shares of pictures whose tag is first, or among the first five; chance is always naming the commonest ones.
+
+    Of logits that are no numbers, as training that diverged leaves them, every one comes before the true one.
+    """
+    rank = (~(logits <= np.take_along_axis(logits, tag[:, None], axis=1))).sum(axis=1)
     common = np.sort(np.bincount(tag, minlength=len(names)))[::-1] / len(tag)
     by_class = {name: float((rank[tag == k] == 0).mean()) for k, name in enumerate(names) if (tag == k).any()}
     return {

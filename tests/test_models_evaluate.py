@@ -42,6 +42,12 @@ def test_top_5_counts_the_first_five() -> None:
     assert (figures["top1"], figures["top5"]) == (0.0, 0.5)
 
 
+def test_answers_that_are_no_numbers_are_never_right() -> None:
+    diverged = np.full((4, 7), np.nan, np.float32)
+    figures = tag_figures(diverged, np.array([0, 1, 2, 6]), tuple("abcdefg"))
+    assert (figures["top1"], figures["top5"]) == (0.0, 0.0)
+
+
 @pytest.mark.parametrize(
     ("score", "yes", "expected"),
     [
