@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.backbone import Features
 from models.heads import Classifier, Regression
 from models.network import Network
 from models.sliding import Pair, Sliding, interlaced, sliding_linear
@@ -90,6 +91,17 @@ class Dense(nn.Module):
                 said = interlaced(self._regressed(head, map_NDhw, vectors_NFRQ), self._slide.shifts)
                 answers[name] = torch.unflatten(said[:, :, :rows, :columns].permute(0, 2, 3, 1), 3, head.shape)
         return answers
+
+    def features(self, pixels_BHWC: Tensor) -> Features:
+        """What heads read of every window, to be taught by it: maps (B, R, Q, D, h, w), and vectors (B, R, Q, F)."""
+        rows, columns = self.positions(*pixels_BHWC.shape[1:3])
+        map_NDhw, vectors_NFRQ = self._slide(self.network.backbone.normalize(pixels_BHWC))
+        height, width = self._slide.cells
+        cells_NDRQhw = map_NDhw.unfold(2, height, 1).unfold(3, width, 1)
+        parts = cells_NDRQhw.permute(0, 1, 4, 5, 2, 3).flatten(1, 3), vectors_NFRQ
+        whole = (interlaced(part, self._slide.shifts)[:, :, :rows, :columns].permute(0, 2, 3, 1) for part in parts)
+        laid_BRQA, vectors_BRQF = whole
+        return Features(torch.unflatten(laid_BRQA, 3, (-1, height, width)), vectors_BRQF)
 
     def _regressed(self, head: Regression, map_NDhw: Tensor, vectors_NFRQ: Tensor) -> Tensor:
         """(N, A, R, Q)"""

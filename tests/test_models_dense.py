@@ -77,6 +77,19 @@ def test_a_picture_of_one_window_is_answered_as_by_the_network(backbone: str, at
         assert apart(at(dense_answers(dense, pixels), 0, 0), alone(network, pixels)) < 1e-4
 
 
+@pytest.mark.parametrize("fine", [False, True])
+@pytest.mark.parametrize(("backbone", "attach"), [("shufflenet_v2_x0_5", "conv"), ("squeezenet1_1", "fc")])
+def test_heads_say_of_the_features_of_windows_what_one_pass_says(backbone: str, attach: str, fine: bool) -> None:
+    dense = Dense(settled(spec(backbone, 64, 96, attach)), fine=fine)
+    pixels = noise(*dense.size_px(2.0), count=2)
+    answers = dense_answers(dense, pixels)
+    with torch.inference_mode():
+        features = dense.features(pixels)
+        said = dense.network.answers(Features(features.map.flatten(0, 2), features.vector.flatten(0, 2)))
+    assert min(features.map.shape[1:3]) > 1
+    assert apart({name: said[name].view_as(answers[name]) for name in answers}, answers) < 1e-4
+
+
 # Without padding
 
 
