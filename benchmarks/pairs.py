@@ -106,14 +106,18 @@ def cores() -> int:
 def circumstances() -> str:
     """Where and how figures came about, as Markdown: machine, commit, command, and a warning if others were at work."""
     lines = [
-        f"- machine: {_cpu_name()}, {cores()} cores, {_memory_gb():.0f} GB, {platform.system()}",
-        f"- commit: {_commit()}",
+        f"- machine: {machine()}",
+        f"- commit: {commit()}",
         f"- command: `{shlex.join(['python', '-m', f'benchmarks.{Path(sys.argv[0]).stem}', *sys.argv[1:]])}`",
     ]
     load = os.getloadavg()[0] / cores()
     if load > _BUSY:
         lines.append(f"- **not quiet**: load {load:.1f} a core when this began; ratios hold better than seconds")
     return "\n".join(lines)
+
+
+def machine() -> str:
+    return f"{_cpu_name()}, {cores()} cores, {_memory_gb():.0f} GB, {platform.system()}"
 
 
 def _cpu_name() -> str:
@@ -126,7 +130,8 @@ def _memory_gb() -> float:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
 
 
-def _commit() -> str:
+def commit() -> str:
+    """The one that is checked out, and whether files that git knows were changed since."""
     asked = [["git", "rev-parse", "--short", "HEAD"], ["git", "status", "--porcelain", "--untracked-files=no"]]
     said = [subprocess.run(ask, capture_output=True, text=True, cwd=ROOT, check=False).stdout.strip() for ask in asked]
     return (said[0] or "unknown") + (" with changes" if said[1] else "")
