@@ -20,7 +20,7 @@ export IN OUT DATA
 EVERY ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run flow serve train test check bench test-gpu bench-gpu clean
+.PHONY: help setup demo run flow serve train test check bench study test-gpu bench-gpu clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ bench: $(READY) ## every benchmark, each against its peers in one interleaved ru
 	@for name in decode end_to_end infer memory export; do \
 		PYTHONPATH="$(CURDIR)" $(BIN)/python -m benchmarks.$$name || exit 1; \
 	done
+
+study: $(READY) ## the classical questions on real pictures, measured anew: docs/study.md (an hour)
+	@PYTHONPATH="$(CURDIR)" $(BIN)/python -m benchmarks.study
 
 test-gpu: $(READY) ## the tests that need a GPU; fails where there is none
 	@$(BIN)/python -m pytest -q -m gpu
