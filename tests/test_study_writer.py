@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from benchmarks.study.choices import Choice, Worth
-from benchmarks.study.columns import TOP1
+from benchmarks.study.columns import MEAN_IOU, TOP1
 from benchmarks.study.findings import Compared, Gained, Power, Reached, Stated
 from benchmarks.study.question import Bars, Column, Curves, Points, Question, Results
 from benchmarks.study.runner import Stored
@@ -213,12 +213,12 @@ ASKED = replace(
 
 
 def test_a_table_has_an_arm_a_row_with_its_interval_and_chance_in_brackets() -> None:
-    shown = replace(ASKED, columns=(TOP1, Column(key="mean_iou", title="IoU")))
+    shown = replace(ASKED, columns=(TOP1, replace(LOSS, baseline="none", baseline_title="nothing"), MEAN_IOU))
     assert table(shown, {"red": CLEAR["red"]}).splitlines() == [
-        "| Way | Class right, % (the commonest class) |",
-        "| --- | --- |",
-        "| red | 70.0 ± 24.8 (10.0) |",
-        "| blue | - |",
+        "| Way | Class right, % (the commonest class) | Loss |",
+        "| --- | --- | --- |",
+        "| red | 70.0 ± 24.8 (10.0) | 0.70 ± 0.25 |",
+        "| blue | - | - |",
     ]
 
 

@@ -69,20 +69,23 @@ def wrapped(text: str) -> str:
 
 def table(question: Question, results: Results) -> str:
     """An arm a row; columns that no arm has are left out."""
-    columns = [column for column in question.columns if any(spread(results, a.name, column.key) for a in question.arms)]
-    head = ["Way", *map(_title, columns)]
-    rows = [[arm.name, *(_cell(results, arm.name, column) for column in columns)] for arm in question.arms]
+    names = [arm.name for arm in question.arms]
+    columns = [column for column in question.columns if _any(results, names, column.key)]
+    head = ["Way", *(_title(column, based=_any(results, names, column.baseline)) for column in columns)]
+    rows = [[name, *(_cell(results, name, column) for column in columns)] for name in names]
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
 
 
-def _title(column: Column) -> str:
-    unit = ", %" if column.share else ""
-    return f"{capital(column.title)}{unit}{f' ({column.baseline_title})' if column.baseline else ''}"
+def _any(results: Results, arms: Sequence[str], key: str) -> bool:
+    return any(spread(results, arm, key) is not None for arm in arms)
+
+
+def _title(column: Column, *, based: bool) -> str:
+    return f"{capital(column.title)}{', %' if column.share else ''}{f' ({column.baseline_title})' if based else ''}"
 
 
 def _cell(results: Results, arm: str, column: Column) -> str:
-    found = spread(results, arm, column.key)
+    found, floor = (spread(results, arm, key) for key in (column.key, column.baseline))
     if found is None:
         return "-"
-    floor = spread(results, arm, column.baseline)
     return cell(column, found) if floor is None else f"{cell(column, found)} ({in_percent(floor).mean:.1f})"
