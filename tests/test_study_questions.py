@@ -273,13 +273,16 @@ def test_so_many_files_of_each_class_are_labelled_and_fewer_are_a_part_of_more(c
     assert set(few.file.tolist()) <= set(more.file.tolist())
 
 
-def test_clips_are_labelled_scene_after_scene() -> None:
+def test_clips_are_labelled_scene_after_scene_in_an_order_by_chance() -> None:
+    """Two clips of a scene lie three apart."""
     data = dataset(6)
-    paired = replace(data, groups=tuple(f"{data.label[k]}{k // 2}" for k in range(len(data))))
-    for count in (2, 4):
-        chosen = labelled(paired, count, seed=0)
-        scenes = [paired.groups[k] for k in chosen.file]
+    paired = replace(data, groups=tuple(f"{data.label[k]}{k % 3}" for k in range(len(data))))
+    first = set()
+    for seed in range(8):
+        scenes = [paired.groups[k] for k in labelled(paired, 2, seed).file]
         assert all(scenes.count(scene) == 2 for scene in scenes)
+        first.add(tuple(sorted(set(scenes))))
+    assert len(first) > 1
 
 
 @given(st.floats(-5, 5), st.floats(-0.1, 0.1), st.integers(1, 9))
@@ -292,6 +295,12 @@ def test_jitter_is_the_spread_around_the_running_mean() -> None:
     noise = np.random.default_rng(0).normal(size=20_000)
     assert jitter((3 + 0.2 * noise).tolist(), 50) == pytest.approx(0.2, rel=0.05)
     assert math.isnan(jitter([1.0, 2.0, 3.0], 5))
+
+
+def test_what_falls_in_the_first_half_of_the_steps_is_no_jitter() -> None:
+    falling = [100 * 0.9**k for k in range(1000)]
+    noise = np.random.default_rng(1).normal(size=1000)
+    assert jitter([*falling, *(0.2 * noise).tolist()], 50) == pytest.approx(0.2, rel=0.1)
 
 
 @pytest.mark.parametrize(("backbone", "dies"), [("vgg11", True), ("vgg11_bn", False)])
