@@ -26,7 +26,13 @@ def attach() -> Question:
             arms.append(Arm(name=f"{name} {at}", way=replace(WITH_BOXES, recipe=recipe), seconds=55))
     for at in ("conv", "fc"):
         recipe = replace(FROZEN, base=SQUEEZENET, attach=at)
-        arms.append(Arm(name=f"squeezenet1_1 {at}, sports", way=Teaching(recipe=recipe, pictures=sports), seconds=40))
+        arms.append(
+            Arm(
+                name=f"squeezenet1_1 {at}, sports",
+                way=Teaching(recipe=recipe, pictures=sports),
+                seconds=40 if at == "conv" else 90,
+            )
+        )
     return Question(
         name="attach",
         asks="Where should heads attach: to the last map (conv), or behind the fully connected layers (fc)?",
@@ -59,8 +65,8 @@ def box_per_class() -> Question:
         how=f"Heads on frozen mobilenet_v2; {OF_BOXES}. With a box for each of the four classes the one of the first "
         "class is shown.",
         arms=(
-            Arm(name=one, way=WITH_BOXES, seconds=35),
-            Arm(name=each, way=replace(WITH_BOXES, box_per_class=True), seconds=35),
+            Arm(name=one, way=WITH_BOXES, seconds=50),
+            Arm(name=each, way=replace(WITH_BOXES, box_per_class=True), seconds=50),
         ),
         columns=(IOU50, MEAN_IOU, BOTH),
         findings=(Compared(column=MEAN_IOU, arms=(one, each)), Compared(column=BOTH, arms=(one, each))),
@@ -83,7 +89,7 @@ def box_loss() -> Question:
         asks="What should a box be wrong by: L2, smooth L1 or GIoU?",
         how=f"Heads on frozen mobilenet_v2; {OF_BOXES}. L2 is half the square in units of the bend of smooth L1, a "
         "tenth of the picture, so that both weigh small errors alike; all three count twice as much as the classes.",
-        arms=tuple(Arm(name=kind, way=way, seconds=35) for kind, way in ways.items()),
+        arms=tuple(Arm(name=kind, way=way, seconds=50) for kind, way in ways.items()),
         columns=(IOU50, MEAN_IOU, TOP1),
         findings=(Compared(column=MEAN_IOU, arms=kinds), Compared(column=IOU50, arms=kinds)),
         chosen=Choice(

@@ -97,7 +97,7 @@ def _of_clips(network: Network, data: Dataset) -> dict[str, Figure]:
 def pictures() -> Question:
     ten = Pictures(places=tuple(Place(f"{SPORTS}/{name}", each=150) for name in _TEN))
     names = tuple(map(str, OF_PICTURES))
-    seconds = (15, 20, 35, 60, 80)
+    seconds = (15, 20, 40, 65, 85)
     return Question(
         name="labels-pictures",
         asks="How many pictures of a class must be labelled?",
@@ -122,7 +122,7 @@ def pictures() -> Question:
 def clips() -> Question:
     both = Pictures(places=CLIPS)
     names = tuple(map(str, OF_CLIPS))
-    seconds = (20, 30, 55, 70)
+    seconds = (20, 30, 50, 75)
     return Question(
         name="labels-clips",
         asks="How many clips of an event must be labelled?",

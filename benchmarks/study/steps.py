@@ -108,7 +108,7 @@ def batch() -> Question:
         "so that a loss is left. The rate goes with the batch (arXiv 1706.02677): all get about as far with as many "
         "pictures. Jitter is the deviation of minibatch losses from the mean of an epoch's steps around them, over the "
         "second half of the steps. One third is judged.",
-        arms=tuple(Arm(name=name, way=way, seconds=15) for name, way in ways.items()),
+        arms=tuple(Arm(name=name, way=way, seconds=25 if name == "8" else 8) for name, way in ways.items()),
         columns=(_JITTER, _LEVEL, TOP1),
         findings=(
             Power(column=_JITTER, arms=names, x=x, expected=-0.5, because="the mean of independent pictures"),

@@ -156,7 +156,7 @@ def merges() -> Question:
         asks="How should the boxes of windows be merged: greedily, by NMS, by soft-NMS, or by fusion?",
         how=f"The same networks and the same windows as before, at scales {told(USUAL)}; nothing but the merging "
         "differs. Milliseconds are CPU time for a picture's boxes.",
-        arms=tuple(Arm(name=way, way=Merged(scales=USUAL, merge=way), seconds=25) for way in ways),
+        arms=tuple(Arm(name=way, way=Merged(scales=USUAL, merge=way), seconds=15) for way in ways),
         columns=(MAP50, IOU50, MEAN_IOU, _BEFORE, _AFTER, _MS),
         findings=(Compared(column=MAP50, arms=ways), Compared(column=IOU50, arms=ways)),
         chosen=Choice(
