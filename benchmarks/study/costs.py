@@ -15,7 +15,7 @@ from benchmarks.study.question import Arm, Bars, Column, Figures, Question
 from benchmarks.study.sources import SIDE_PX, Sources
 from benchmarks.windows import SCALES, by_turns, compare, flops, told, turn
 from models.network import Network
-from models.predictor import served
+from models.serve import served
 from models.spec import Spec
 
 SPEC = Spec(
@@ -30,7 +30,7 @@ _MS_RATIO = Column(key="ms_ratio", title="times the time", share=False)
 
 
 def _made(spec: Spec) -> Network:
-    return served(Network(spec)).to(memory_format=torch.channels_last).eval()
+    return served(Network(spec), bf16=False).to(memory_format=torch.channels_last).eval()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

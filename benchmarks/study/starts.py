@@ -16,8 +16,9 @@ from benchmarks.study.question import Arm, Bars, Column, Curves, Figures, Questi
 from benchmarks.study.sources import SPORTS, Pictures, Place, Sources
 from benchmarks.study.teaching import Teaching
 from models.network import Network
-from models.recipe import SCRATCH, Recipe
+from models.recipe import Recipe
 from models.resolve import TORCHVISION
+from models.spec import SCRATCH
 from models.start import start
 from models.targets import plan_labels
 

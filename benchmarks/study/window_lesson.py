@@ -28,9 +28,9 @@ from models.evaluate import Answers, answers_from
 from models.journal import key_of
 from models.learn import split
 from models.network import BOX, TAGS, Network
-from models.predictor import served
 from models.recipe import Recipe
-from models.regimes import Material, heads_on
+from models.regimes import Material, Variant, heads_on
+from models.serve import served
 from models.spec import NONE, CheckpointInfo
 from models.stages import Run, Stage
 from models.start import start
@@ -63,7 +63,7 @@ class WindowLesson:
         recipe = replace(self.recipe, seed=seed)
         plan = Plan(tags=tuple(sorted((*data.classes, NONE))), boxes=True)
         network, _ = start(recipe, plan)
-        dense = Dense(served(copy.deepcopy(network)))
+        dense = Dense(served(copy.deepcopy(network), bf16=False))
         known = np.flatnonzero(np.isfinite(data.box).all(axis=1) & data.listed)
         rows = split(data.rows(known), None, seed)
         (features, truth), (seen, chosen_by) = (
@@ -71,11 +71,12 @@ class WindowLesson:
         )
         targets = truth.targets()
         weights = recipe.loss_weights(targets, plan)
-        material = Material(pixels=data.pixels[:0], targets=targets, how=NO_AUGMENTATION, weights=weights)
+        every = np.arange(len(truth.tag))
+        material = Material(pixels=data.pixels[:0], targets=targets, rows=every, how=NO_AUGMENTATION, weights=weights)
         schedule = recipe.schedule()
 
         def stage() -> Stage:
-            job = heads_on(network, features, material, (TAGS, BOX), schedule.rate)
+            job = heads_on(network, [Variant(features, targets)], material, (TAGS, BOX), schedule.rate)
             return Stage(job, schedule, lambda: answers_from(network, seen) if len(chosen_by.tag) else Answers())
 
         Run(network, chosen_by, lambda _: None).through([("windows", stage)], seed)

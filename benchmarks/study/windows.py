@@ -26,8 +26,8 @@ from models.evaluate import answers
 from models.merge import MERGES, merge
 from models.network import Network
 from models.output import FoundBoxes, joined
-from models.predictor import served
 from models.recipe import Recipe
+from models.serve import served
 from models.targets import plan_labels
 from models.windows import in_picture, resized
 
@@ -102,7 +102,7 @@ class Merged:
         data, found = sources.dataset(self.pictures), []
         for fold in folds(data, seed)[: self.folds]:
             network = self.lesson.network(fold.taught, seed, sources.networks)
-            found.append(self._of(Dense(served(network)), fold.judged))
+            found.append(self._of(Dense(served(network, bf16=False)), fold.judged))
         return mean(found)
 
     def _of(self, dense: Dense, data: Dataset) -> dict[str, Figure]:
