@@ -71,11 +71,7 @@ class Backbone(nn.Module):
         self.train()
 
     def forward(self, pixels_BHWC: Tensor) -> Features:
-        return self.features(self.trunk, pixels_BHWC)
-
-    def features(self, trunk: nn.Module, pixels_BHWC: Tensor) -> Features:
-        """The same through another form of the trunk, such as a fused one."""
-        map_BDhw, vector_BF = trunk(self.normalize(pixels_BHWC))
+        map_BDhw, vector_BF = self.trunk(self.normalize(pixels_BHWC))
         return Features(map_BDhw, vector_BF.flatten(1) if vector_BF is not None else map_BDhw.mean((2, 3)))
 
 

@@ -20,7 +20,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from models.backbone import Features
 from models.heads import Classifier, Regression
@@ -105,11 +104,9 @@ class Dense(nn.Module):
 
     def _regressed(self, head: Regression, map_NDhw: Tensor, vectors_NFRQ: Tensor) -> Tensor:
         """(N, A, R, Q)"""
-        if isinstance(head.cell, nn.Linear):
-            where = sliding_linear(head.standard(vectors_NFRQ), head.cell)
-            return sliding_linear(functional.relu(where), head.out)
-        where = head.cell(head.standard(map_NDhw))
-        return sliding_linear(functional.relu(where), head.out, self._slide.cells)
+        if not head.on_map:
+            return sliding_linear(head.standard(vectors_NFRQ), head.linear)
+        return sliding_linear(head.standard(map_NDhw), head.linear, self._slide.cells)
 
 
 def _classified(head: Classifier, vectors_NFRQ: Tensor) -> Tensor:

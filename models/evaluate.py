@@ -64,10 +64,13 @@ class Answers:
 
 
 def answers(network: Network, pixels: npt.NDArray[np.uint8]) -> Answers:
-    """Run the network over uint8 (N, H, W, 3), in eval mode."""
+    """Run the network over uint8 (N, H, W, 3), in eval mode, on the device where it lies."""
     network.eval()
+    parts, device = [], network.device
     with torch.inference_mode():
-        parts = [network(torch.from_numpy(pixels[at : at + _CHUNK]))[1] for at in range(0, len(pixels), _CHUNK)]
+        for at in range(0, len(pixels), _CHUNK):
+            said = network(torch.from_numpy(pixels[at : at + _CHUNK]).to(device))[1]
+            parts.append({name: part.cpu() for name, part in said.items()})
     return _joined(parts, network.spec)
 
 

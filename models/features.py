@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 
-from models.backbone import Features
+from models.backbone import Backbone, Features
 from models.cache import FeatureCache
 from models.network import Network
 from models.serve import fused
@@ -22,30 +22,35 @@ _CHUNK = 16  # pictures at once: few fit a CPU's cache
 
 class FeatureReader:
     """A function from N pictures (N, H, W, 3) to float16 maps (N, D, h, w) and vectors (N, F) of a backbone as it is
-    now, BatchNorm in eval and folded away.
+    now, BatchNorm in eval and folded away; computed on `device`.
 
     Maps are 36 times the vectors at 192 pixels: without `maps` they have no channels.
     """
 
-    def __init__(self, network: Network, cache: FeatureCache, *, maps: bool) -> None:
+    def __init__(
+        self, network: Network, cache: FeatureCache, *, maps: bool, device: torch.device | None = None
+    ) -> None:
         self._network, self._cache, self._maps = network, cache, maps
+        self._device = device or network.device
 
     def __call__(self, pixels: Pixels) -> Features:
         return self._cache.features(self._key(pixels), lambda: self._computed(pixels))
 
     def _computed(self, pixels: Pixels) -> Features:
-        backbone, trunk = self._network.backbone, self._fused
-        found: list[Features] = []
+        backbone, found = self._served, list[Features]()
         with torch.inference_mode():
             for at in range(0, len(pixels), _CHUNK):
-                part = backbone.features(trunk, torch.from_numpy(pixels[at : at + _CHUNK]))
-                found.append(Features((part.map if self._maps else part.map[:, :0]).half(), part.vector.half()))
+                part = backbone(torch.from_numpy(pixels[at : at + _CHUNK]).to(self._device))
+                found_map = part.map if self._maps else part.map[:, :0]
+                found.append(Features(found_map.half().cpu(), part.vector.half().cpu()))
         joined = (torch.cat([part.map for part in found]), torch.cat([part.vector for part in found]))
         return Features(*(part.clone() for part in joined))
 
     @cached_property
-    def _fused(self) -> nn.Module:
-        return fused(self._network.backbone.trunk).to(memory_format=torch.channels_last)
+    def _served(self) -> Backbone:
+        backbone = copy.deepcopy(self._network.backbone)
+        backbone.trunk = fused(backbone.trunk)
+        return backbone.to(self._device).to(memory_format=torch.channels_last).eval()
 
     @cached_property
     def _weights(self) -> bytes:

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from models.backbone import Features, Sizes
 
-_WHERE_CHANNELS = 64  # what a cell may say about where the subject is
+_DETECTOR_CHANNELS = 64
 _USUAL_BOX = (0.25, 0.25, 0.5, 0.5)  # x, y, w, h that a localizer starts from
 _RARE = 0.02  # share of cells in which a detector expects an object, before it has learned (arXiv 1708.02002)
 _STILL = 1e-4  # a channel that varies less says nothing
@@ -42,27 +42,23 @@ class Classifier(nn.Module):
 
 
 class Regression(nn.Module):
-    """(B, K, values) real numbers that say where something is, from every cell of the map, or from the vector."""
+    """(B, K, values) real numbers that say where something is: linear in every channel of every cell of the map, or in
+    the vector. Layers between would have to be learned from a few boxes.
+    """
 
     def __init__(self, sizes: Sizes, attach: str, count: int, start: tuple[float, ...]) -> None:
         super().__init__()
         self.on_map, self.shape = attach == "conv", (count, len(start))
-        self.standard = Standard(sizes.channels if self.on_map else sizes.vector)
-        if self.on_map:
-            self.cell: nn.Conv2d | nn.Linear = nn.Conv2d(sizes.channels, _WHERE_CHANNELS, kernel_size=1)
-        else:
-            self.cell = nn.Linear(sizes.vector, _WHERE_CHANNELS)
-        cells = sizes.height * sizes.width if self.on_map else 1
-        self.out = nn.Linear(_WHERE_CHANNELS * cells, count * len(start))
-        _start_linear(self.cell)
-        _start_linear(self.out, gain=0.1)
+        channels, cells = (sizes.channels, sizes.height * sizes.width) if self.on_map else (sizes.vector, 1)
+        self.standard = Standard(channels, cells)
+        self.linear = nn.Linear(channels * cells, count * len(start))
+        _start_linear(self.linear, gain=0.1)
         with torch.no_grad():
-            self.out.bias.copy_(torch.tensor(start).repeat(count))
+            self.linear.bias.copy_(torch.tensor(start).repeat(count))
 
     def forward(self, features: Features) -> Tensor:
         read = features.map if self.on_map else features.vector
-        where = functional.relu(self.cell(self.standard(read))).flatten(1)
-        values: Tensor = self.out(where).unflatten(1, self.shape)
+        values: Tensor = self.linear(self.standard(read).flatten(1)).unflatten(1, self.shape)
         return values
 
     def adapt(self, features: Features) -> None:
@@ -96,9 +92,9 @@ class Detector(nn.Module):
     def __init__(self, sizes: Sizes, labels: int) -> None:
         super().__init__()
         self.standard = Standard(sizes.channels)
-        self.cell = nn.Conv2d(sizes.channels, _WHERE_CHANNELS, kernel_size=1)
-        self.around = nn.Conv2d(_WHERE_CHANNELS, _WHERE_CHANNELS, kernel_size=3, padding=1)
-        self.out = nn.Conv2d(_WHERE_CHANNELS, labels + 5, kernel_size=1)
+        self.cell = nn.Conv2d(sizes.channels, _DETECTOR_CHANNELS, kernel_size=1)
+        self.around = nn.Conv2d(_DETECTOR_CHANNELS, _DETECTOR_CHANNELS, kernel_size=3, padding=1)
+        self.out = nn.Conv2d(_DETECTOR_CHANNELS, labels + 5, kernel_size=1)
         _start_linear(self.cell)
         _start_linear(self.around)
         _start_linear(self.out, gain=0.1)
@@ -118,13 +114,18 @@ class Detector(nn.Module):
 
 
 class Standard(nn.Module):
-    """Channels with mean 0 and spread 1 over the training pictures; the identity until it has measured them."""
+    """Channels with mean 0 and spread 1 over the training pictures; as they are until it has measured them.
+
+    With `cells` that a layer reads all at once, the spread is 1 over their root: what it reads is as long as the
+    channels of one cell, and one learning rate suits it whatever the map's size.
+    """
 
     mean: Tensor
     spread: Tensor
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, cells: int = 1) -> None:
         super().__init__()
+        self.root = math.sqrt(cells)
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("spread", torch.ones(channels))
 
@@ -137,7 +138,7 @@ class Standard(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         shape = (1, -1, *[1] * (x.dim() - 2))
-        return (x - self.mean.view(shape)) / self.spread.view(shape)
+        return (x - self.mean.view(shape)) / (self.spread * self.root).view(shape)
 
 
 def _start_linear(layer: nn.Linear | nn.Conv2d, gain: float = 1.0) -> None:

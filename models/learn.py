@@ -152,6 +152,7 @@ def prepare_parts(  # noqa: PLR0917  the data and their parts, then what is made
         how=recipe.augmentation(plan),
         weights=recipe.loss_weights(taught.truth.targets(), plan),
         learn_weights=recipe.learns_weights(),
+        bf16=recipe.precision == BF16,
     )
     heads = [name for name in network.heads if name not in kept]
     return Prepared(
@@ -254,6 +255,7 @@ class Lesson:
     def whole(self, names: Sequence[str]) -> Stage:
         """Backbone and these heads."""
         schedule, shown = self.recipe.schedule(), self.chosen_by.pixels
+        self.network.to(self.recipe.device)
         job = whole(self.network, self.material, names, schedule)
         return Stage(job, schedule, lambda: answers(self.network, shown))
 
@@ -264,7 +266,7 @@ class Lesson:
             count = int(np.clip(_CACHED_PICTURES // max(1, len(self.material.pixels)), 2, _MOST_VARIANTS))
         size_px = network.spec.height_px, network.spec.width_px
         maps = any(not isinstance(network.heads[name], Classifier) for name in network.heads)
-        reader = FeatureReader(network, self.cache, maps=maps)
+        reader = FeatureReader(network, self.cache, maps=maps, device=torch.device(self.recipe.device))
         variants = varied_features(self.material, size_px, self.recipe.seed, reader, count)
         seen = self._of_val(variants[0].features, reader)
         job = heads_on(network, variants, self.material, names, schedule.rate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from models.backbone import Backbone, Features
@@ -25,6 +26,11 @@ class Network(nn.Module):
         self.spec = spec
         self.backbone = Backbone(spec)
         self.heads = nn.ModuleDict(_heads(spec, self.backbone))
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights lie."""
+        return next(self.parameters()).device
 
     def forward(self, pixels_BHWC: Tensor) -> tuple[Features, dict[str, Tensor]]:
         features: Features = self.backbone(pixels_BHWC)

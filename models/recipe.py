@@ -16,6 +16,7 @@ IMAGENET_SIDE_PX = 160
 
 _EPOCHS = {FROZEN: 60, FINETUNE: 20, JOINT: 20, SEQUENTIAL: 20, SCRATCH: 60}
 _RATES = {FROZEN: (0.02, 0.0), FINETUNE: (0.01, 0.004), JOINT: (0.004, 0.004), SEQUENTIAL: (0.01, 0.004)}
+_DECAY, _FROZEN_DECAY = 5e-4, 0.02  # of weights; heads alone, which see every feature a hundred times, need the more
 _SCRATCH_RATES = (0.05, 0.05)  # of the heads, of the backbone
 
 
@@ -43,6 +44,7 @@ class Recipe:
     batch: int | None = None
     rate: float | None = None
     backbone_rate: float | None = None
+    weight_decay: float | None = None
     weights: Mapping[str, float] = field(default_factory=dict)
     learn_weights: bool | None = None
     box_loss: str = "smooth-l1"
@@ -53,6 +55,8 @@ class Recipe:
     patience: int | None = None  # epochs without a better one, after which training stops
     initial: str | None = None
     augment: bool = True
+    precision: str = "fp32"  # bf16: a backbone that learns computes in it
+    device: str = "cpu"  # where the backbone computes
 
     def schedule(self, regime: str | None = None) -> Schedule:
         """Rates and epochs of the recipe's regime, or of another one that it passes through."""
@@ -63,9 +67,15 @@ class Recipe:
             batch=self.batch or (64 if regime == FROZEN else 32),
             rate=self.rate or rate,
             backbone_rate=self.backbone_rate if self.backbone_rate is not None else backbone_rate,
+            weight_decay=self._decay(regime),
             average=self.average,
             shuffle=self.shuffle,
         )
+
+    def _decay(self, regime: str) -> float:
+        if self.weight_decay is not None:
+            return self.weight_decay
+        return _FROZEN_DECAY if regime == FROZEN else _DECAY
 
     def loss_weights(self, targets: Targets, plan: Plan) -> LossWeights:
         """What each head's loss counts, with every class and every event as heavy as its opposite."""

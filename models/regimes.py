@@ -24,7 +24,10 @@ _SMALL, _SMALL_SHARE = 0.75, 0.5  # side of the first pictures, and for how many
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """Pictures uint8 (N, H, W, 3), what is known of them, and how they are varied; `rows` are those that are taught."""
+    """Pictures uint8 (N, H, W, 3), what is known of them, and how they are varied; `rows` are those that are taught.
+
+    With `bf16` a whole network computes in bfloat16, as autocast has it, and keeps its weights in fp32.
+    """
 
     pixels: Pixels
     targets: Targets
@@ -32,6 +35,7 @@ class Material:
     how: Augmentation
     weights: LossWeights
     learn_weights: bool = False
+    bf16: bool = False
 
     def weigher(self, names: Sequence[str]) -> LearnedWeights | None:
         """What learns how much each of these heads counts, where that is wanted."""
@@ -67,7 +71,8 @@ def heads_on(
 def whole(network: Network, material: Material, names: Sequence[str], schedule: Schedule) -> Job:
     """Backbone and these heads, each at its own rate, on pictures that are varied anew each time.
 
-    Where no head knows the map's size, the first half of the steps has smaller pictures (arXiv 2104.00298).
+    Where no head knows the map's size, the first half of the steps has smaller pictures (arXiv 2104.00298). The network
+    computes on the device where it lies; what it is wrong by is small, and computed on the CPU.
     """
     spec = network.spec
     any_size = spec.attach == "conv" and all(isinstance(network.heads[name], Classifier) for name in names)
@@ -80,9 +85,11 @@ def whole(network: Network, material: Material, names: Sequence[str], schedule: 
         scale = _SMALL if step < small_steps else 1.0
         size_px = round(spec.height_px * scale), round(spec.width_px * scale)
         varied, known = augmented(material.pixels[rows], known, material.how, size_px, rng)
-        features = network.backbone(torch.from_numpy(varied))
-        answers = {name: network.heads[name](features) for name in names}
-        return joint_loss(answers, known, material.weights)
+        device = network.device
+        with torch.autocast(device.type, torch.bfloat16, enabled=material.bf16):
+            features = network.backbone(torch.from_numpy(varied).to(device))
+            answers = {name: network.heads[name](features) for name in names}
+        return joint_loss({name: answer.float().cpu() for name, answer in answers.items()}, known, material.weights)
 
     return Job(
         modules=[

@@ -90,7 +90,7 @@ class Run:
             if self._patience is not None and epoch.number - best.epoch >= self._patience:
                 break
         assert best is not None
-        self._network.load_state_dict(best.state)
+        self._network.cpu().load_state_dict(best.state)
         weights = stage.job.weights.found() if stage.job.weights is not None else {}
         facts = {"stage": name, "epochs": training.done, "best": best.epoch + 1}
         return facts | ({"weights": weights} if weights else {})

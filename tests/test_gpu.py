@@ -41,3 +41,18 @@ def test_the_caller_may_use_its_array_again_at_once(pictures: np.ndarray) -> Non
     pending = predictor.submit(mine)
     mine[:] = 0
     assert np.array_equal(pending.result().probs, expected)
+
+
+@pytest.mark.parametrize("regime", ["frozen", "finetune"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_what_is_learned_on_the_gpu_is_right_and_comes_back(regime: str, precision: str) -> None:
+    from models.learn import Surroundings, learn
+    from models.recipe import Recipe
+    from models.targets import Plan
+    from tests.lessons import dataset
+
+    recipe = Recipe(regime=regime, precision=precision, device="cuda", epochs=12, average=0.9)
+    plan = Plan(tags=("dunk", "pass", "rest"), boxes=True)
+    learned = learn(dataset(20, boxed=True, side_px=112), None, plan, recipe, Surroundings(watch=lambda progress: None))
+    assert learned.network.device.type == "cpu"
+    assert learned.info.metrics["val"]["tags"]["top1"] >= 0.9

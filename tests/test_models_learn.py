@@ -171,6 +171,21 @@ def test_finetuning_moves_the_backbone_more_slowly_than_the_heads() -> None:
     assert joint.backbone_rate == joint.rate
 
 
+def test_heads_on_fixed_features_decay_more_unless_told_otherwise() -> None:
+    assert Recipe(regime="frozen").schedule().weight_decay > Recipe(regime="finetune").schedule().weight_decay
+    assert Recipe(regime="finetune", weight_decay=0.0).schedule("frozen").weight_decay == 0
+
+
+def test_a_backbone_learns_in_bf16_and_its_weights_stay_in_fp32(base: str) -> None:
+    data = dataset(8, boxed=True)
+    exact, rough = (taught(data, BOTH, base, regime="finetune", epochs=1, precision=p) for p in ("fp32", "bf16"))
+    state = rough.network.state_dict()
+    assert all(value.dtype == torch.float32 for value in state.values() if value.is_floating_point())
+    assert all(torch.isfinite(value).all() for value in state.values())
+    assert not same(exact.network.backbone, rough.network.backbone)
+    assert exact.info.metrics["val"][TAGS]["top1"] == pytest.approx(rough.info.metrics["val"][TAGS]["top1"], abs=0.2)
+
+
 def test_in_the_joint_regime_the_weights_are_learned_unless_they_are_given(base: str) -> None:
     data = dataset(8, boxed=True)
     learned = taught(data, BOTH, base, regime="joint", epochs=2)
@@ -346,7 +361,7 @@ def test_random_values_have_the_spread_of_their_rule(name: str, spread: float) -
     network = networks.network()
     initialise(network.backbone.trunk, name)
     first = next(layer for layer in network.backbone.trunk.modules() if isinstance(layer, nn.Conv2d))
-    assert float(first.weight.std()) == pytest.approx(spread, rel=0.1)
+    assert float(first.weight.detach().std()) == pytest.approx(spread, rel=0.1)
     with pytest.raises(ConfigError, match="small, xavier, he"):
         initialise(network.backbone.trunk, "gauss")
 

@@ -59,6 +59,7 @@ def _add_training_arguments(parser: argparse._ArgumentGroup) -> None:
     parser.add_argument("--batch", type=at_least(2), metavar="N")
     parser.add_argument("--rate", type=positive, metavar="R", help="learning rate of the heads")
     parser.add_argument("--backbone-rate", type=positive, metavar="R")
+    parser.add_argument("--weight-decay", type=share, metavar="D")
     parser.add_argument("--weights", nargs="+", metavar="HEAD=W|learned", help="how much each loss counts")
     parser.add_argument("--box-loss", choices=("smooth-l1", "l2", "giou"), default="smooth-l1")
     parser.add_argument("--label-smoothing", type=share, metavar="S")
@@ -66,6 +67,8 @@ def _add_training_arguments(parser: argparse._ArgumentGroup) -> None:
     parser.add_argument("--average", type=share, default=0.998, metavar="KEEP", help="running mean of the weights")
     parser.add_argument("--patience", type=at_least(1), metavar="N", help="stop after N epochs without a better one")
     parser.add_argument("--find-rate", action="store_true", help="print how the loss answers to the rate, and stop")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of a backbone that learns")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--seed", type=at_least(0), default=0, metavar="N")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="features of frozen backbones")
     parser.add_argument("--logdir", type=Path, metavar="DIR", help="curves and pictures for TensorBoard")
@@ -155,6 +158,7 @@ def _finish(args: argparse.Namespace, learned: Learned) -> None:
 
 def _recipe(args: argparse.Namespace) -> Recipe:
     """What was asked for, in the words of `models.recipe`. Raises DataError."""
+    from models.predictor import device_named
     from models.recipe import Recipe
 
     weights, learned = _weights(args.weights or [])
@@ -169,6 +173,7 @@ def _recipe(args: argparse.Namespace) -> Recipe:
         batch=args.batch,
         rate=args.rate,
         backbone_rate=args.backbone_rate,
+        weight_decay=args.weight_decay,
         weights=weights,
         learn_weights=learned,
         box_loss=args.box_loss,
@@ -177,6 +182,8 @@ def _recipe(args: argparse.Namespace) -> Recipe:
         average=args.average,
         patience=args.patience,
         initial=args.initial,
+        precision=args.precision,
+        device=device_named(args.device).type,
     )
 
 
