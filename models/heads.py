@@ -26,6 +26,8 @@ _STILL = 1e-4  # a channel that varies less says nothing
 class Classifier(nn.Module):
     """One logit per label, (B, C), from the vector. Softmax or sigmoid is the loss's and the predictor's business."""
 
+    pace = 1.0
+
     def __init__(self, sizes: Sizes, labels: int) -> None:
         super().__init__()
         self.standard = Standard(sizes.vector)
@@ -45,6 +47,8 @@ class Regression(nn.Module):
     """(B, K, values) real numbers that say where something is: linear in every channel of every cell of the map, or in
     the vector. Layers between would have to be learned from a few boxes.
     """
+
+    pace = 0.1  # of the learning rate: a distance goes on growing where a softmax has long been sure
 
     def __init__(self, sizes: Sizes, attach: str, count: int, start: tuple[float, ...]) -> None:
         super().__init__()
@@ -88,6 +92,8 @@ class Detector(nn.Module):
     (FCOS, arXiv 1904.01355, on one map). Channels are few before cells look at their neighbours: a 3 x 3 convolution
     over all channels would cost more than a small backbone.
     """
+
+    pace = 1.0
 
     def __init__(self, sizes: Sizes, labels: int) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,7 +50,7 @@ def heads_on(
     The backbone stays as it is, bit for bit, and so do all other heads.
     """
     features, targets = _taught(variants, material.rows)
-    heads: dict[str, Head] = {name: network.heads[name] for name in names}  # type: ignore[misc]
+    heads = _heads(network, names)
     for head in heads.values():
         head.adapt(features)
 
@@ -61,7 +61,7 @@ def heads_on(
         return joint_loss(answers, targets.rows(rows), material.weights)
 
     return Job(
-        modules=[(nn.ModuleDict(heads), rate)],
+        modules=_paced(heads, rate),
         loss_of=loss_of,
         count=len(targets.tag),
         weights=material.weigher(names),
@@ -74,8 +74,8 @@ def whole(network: Network, material: Material, names: Sequence[str], schedule: 
     Where no head knows the map's size, the first half of the steps has smaller pictures (arXiv 2104.00298). The network
     computes on the device where it lies; what it is wrong by is small, and computed on the CPU.
     """
-    spec = network.spec
-    any_size = spec.attach == "conv" and all(isinstance(network.heads[name], Classifier) for name in names)
+    spec, heads = network.spec, _heads(network, names)
+    any_size = spec.attach == "conv" and all(isinstance(head, Classifier) for head in heads.values())
     small_steps = round(_SMALL_SHARE * schedule.steps(len(material.rows))) if any_size else 0
 
     def loss_of(index: Ints, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
@@ -88,18 +88,23 @@ def whole(network: Network, material: Material, names: Sequence[str], schedule: 
         device = network.device
         with torch.autocast(device.type, torch.bfloat16, enabled=material.bf16):
             features = network.backbone(torch.from_numpy(varied).to(device))
-            answers = {name: network.heads[name](features) for name in names}
+            answers = {name: head(features) for name, head in heads.items()}
         return joint_loss({name: answer.float().cpu() for name, answer in answers.items()}, known, material.weights)
 
     return Job(
-        modules=[
-            (network.backbone, schedule.backbone_rate),
-            (nn.ModuleDict({name: network.heads[name] for name in names}), schedule.rate),
-        ],
+        modules=[(network.backbone, schedule.backbone_rate), *_paced(heads, schedule.rate)],
         loss_of=loss_of,
         count=len(material.rows),
         weights=material.weigher(names),
     )
+
+
+def _heads(network: Network, names: Sequence[str]) -> dict[str, Head]:
+    return {name: network.heads[name] for name in names}  # type: ignore[misc]
+
+
+def _paced(heads: Mapping[str, Head], rate: float) -> list[tuple[nn.Module, float]]:
+    return [(head, rate * head.pace) for head in heads.values()]
 
 
 FeaturesOf = Callable[[Pixels], Features]
