@@ -122,10 +122,10 @@ def test_columns_may_stand_in_any_order_beside_others(tmp_path: Path) -> None:
         ("path,start,end,label\n,1,2,goal\n", "line 2: no path"),
         ("path,start,end,label\nb.mp4,2,1,goal\n", "line 2: it ends at 1, but starts at 2"),
         ("path,start,end,label\nb.mp4,1,2,\n", "line 2: no label"),
-        ("path,start,end,label\nb.mp4,1,,goal\n", "line 2: end = ''"),
-        ("path,start,end,label\nb.mp4,-1,2,goal\n", "line 2: start = '-1': write seconds, or hh:mm:ss.mmm"),
-        ("path,start,end,label\nb.mp4,1:75,2:00,goal\n", "start = '1:75'"),
-        ("path,start,end,label\nb.mp4,0,1e9,goal\n", "end = '1e9'"),
+        ("path,start,end,label\nb.mp4,1,,goal\n", "line 2: end: '' is no time"),
+        ("path,start,end,label\nb.mp4,-1,2,goal\n", "line 2: start: '-1' is no time. Write seconds, mm:ss or hh:mm:ss"),
+        ("path,start,end,label\nb.mp4,1:75,2:00,goal\n", "start: '1:75' is no time"),
+        ("path,start,end,label\nb.mp4,0,1e9,goal\n", "end: '1e9' is no time"),
     ],
 )
 def test_a_truth_that_cannot_be_read_is_named_with_its_line(tmp_path: Path, text: str, words: str) -> None:

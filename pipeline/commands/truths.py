@@ -13,19 +13,17 @@ import csv
 import io
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path, PurePath
 from typing import Any
 
+from models.data.table import time_ns
 from pipeline.errors import DataError
 from pipeline.judge import Moment, Transitions
-from pipeline.timeline import Span, seconds_to_ns
+from pipeline.timeline import Span
 
 COLUMNS = ("path", "start", "end", "label")
-_TIME = re.compile(r"(?:(?:(\d{1,4}):)?(\d{1,2}):)?(\d{1,9}(?:\.\d{1,12})?)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ def _ending_in(path: str, videos: Sequence[str], where: str) -> str | None:
 
 
 def _moment(video: str, row: Mapping[str, str], where: str) -> Moment:
-    start_ns, end_ns = (seconds_to_ns(_seconds(row[name], f"{where}: {name}")) for name in ("start", "end"))
+    start_ns, end_ns = (_time_ns(row[name], f"{where}: {name}") for name in ("start", "end"))
     if not row["label"]:
         raise DataError(f"{where}: no label. Write what is seen there")
     if start_ns >= end_ns:
@@ -88,11 +86,11 @@ def _moment(video: str, row: Mapping[str, str], where: str) -> Moment:
     return Moment(video=video, label=row["label"], span=Span(start_ns, end_ns))
 
 
-def _seconds(text: str, where: str) -> Fraction:
-    match = _TIME.fullmatch(text)
-    if not match or (match[2] and Fraction(match[3]) >= 60) or (match[1] and int(match[2]) >= 60):
-        raise DataError(f"{where} = {text!r}: write seconds, or hh:mm:ss.mmm")
-    return Fraction(match[3]) + 60 * int(match[2] or 0) + 3600 * int(match[1] or 0)
+def _time_ns(text: str, where: str) -> int:
+    try:
+        return time_ns(text)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from None
 
 
 def read_transitions(path: Path) -> dict[str, Transitions]:
