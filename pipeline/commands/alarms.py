@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.config import Config
 from pipeline.errors import VideoError
-from pipeline.inputs import VIDEO_ENDINGS
+from pipeline.inputs import find_inputs
 from pipeline.probe import probe
 from pipeline.results import find_moments
 from pipeline.run import OpenModel, analyze
@@ -16,15 +16,16 @@ from pipeline.timeline import NS_PER_S
 MOST_A_MINUTE = 1.0
 
 
-def false_alarms(folder: Path, model: OpenModel, *, calibrated: bool) -> Iterator[str]:
+def false_alarms(folder: Path, out: Path, model: OpenModel, *, calibrated: bool) -> Iterator[str]:
     """Lines: how many moments each video yields, and how many a minute that is; each is a false alarm.
 
-    A video that cannot be read is named and counts for nothing.
+    Videos are those that a run would look at; `out` is not looked into. A video that cannot be read is named and counts
+    for nothing.
     """
     found, seconds = 0, 0.0
-    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_ENDINGS and path.is_file()):
+    for file in find_inputs([folder], out).files:
         try:
-            predictions = analyze(probe(path), model, Config())
+            predictions = analyze(probe(file.path), model, Config())
         except VideoError as error:
             yield f"unseen {error}"
             continue
@@ -34,7 +35,7 @@ def false_alarms(folder: Path, model: OpenModel, *, calibrated: bool) -> Iterato
         named = ", ".join(
             f"{segment.label} {segment.score:.2f} at {segment.event.start_ns / NS_PER_S:.1f} s" for segment in segments
         )
-        yield f"unseen {path.name}: {len(segments)} in {lasted:.0f} s" + (f" ({named})" if named else "")
+        yield f"unseen {file.relative}: {len(segments)} in {lasted:.0f} s" + (f" ({named})" if named else "")
     if seconds:
         rate = found / seconds * 60
         verdict = "" if rate <= MOST_A_MINUTE else "; more than one. Add such footage with --background"

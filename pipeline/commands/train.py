@@ -150,7 +150,8 @@ def _finish(args: argparse.Namespace, learned: Learned) -> None:
             say(f"{name}:", *figure_lines(info.metrics[part]), *further_lines(info.metrics[part]))
     say(*calibration_lines(info.metrics.get("calibration", {})), *figure_lines({BF16: info.metrics[BF16]}))
     if args.unseen is not None and info.spec.events:
-        for line in false_alarms(args.unseen, open_predictor(str(args.out), "cpu"), calibrated=info.calibrated):
+        model = open_predictor(str(args.out), args.device)
+        for line in false_alarms(args.unseen, args.out, model, calibrated=info.calibrated):
             say(line)
     kept = f"; kept from {args.backbone or args.base}: {', '.join(learned.kept)}" if learned.kept else ""
     say(f"{args.out}: version {info.version}, {args.out.stat().st_size / 1e6:.1f} MB{kept}")
