@@ -53,7 +53,8 @@ class FeatureReader:
         return backbone.to(self._device).to(memory_format=torch.channels_last).eval()
 
     @cached_property
-    def _weights(self) -> bytes:
+    def weights(self) -> bytes:
+        """Their digest."""
         digest = hashlib.sha256()
         for name, tensor in self._network.backbone.state_dict().items():
             digest.update(name.encode())
@@ -64,6 +65,6 @@ class FeatureReader:
         """The digest of the backbone's weights and of the pictures as it sees them; with or without the maps."""
         spec = self._network.spec
         digest = hashlib.sha256(repr((spec.backbone, spec.attach, pixels.shape, self._maps)).encode())
-        digest.update(self._weights)
+        digest.update(self.weights)
         digest.update(np.ascontiguousarray(pixels).data)
         return digest.hexdigest()[:32]

@@ -25,7 +25,7 @@ from models.journal import Journal, key_of
 from models.network import Network
 from models.precision import BF16, effect_of_bf16
 from models.recipe import Recipe
-from models.regimes import Material, heads_on, varied_features, whole
+from models.regimes import Material, Seen, heads_on, varied_features, whole
 from models.resolve import ImageNet, resolve
 from models.spec import FROZEN, SCRATCH, SEQUENTIAL, CheckpointInfo
 from models.split import Shares, clusters, dhash, leaks, parted
@@ -128,9 +128,18 @@ def prepare(data: Dataset, val: Dataset | None, plan: Plan, recipe: Recipe, cach
 
 
 def prepare_parts(  # noqa: PLR0917  the data and their parts, then what is made of them
-    data: Dataset, rows: Mapping[str, Ints], val: Dataset | None, plan: Plan, recipe: Recipe, cache: FeatureCache
+    data: Dataset,
+    rows: Mapping[str, Ints],
+    val: Dataset | None,
+    plan: Plan,
+    recipe: Recipe,
+    cache: FeatureCache,
+    seen: Seen | None = None,
 ) -> Prepared:
-    """The same for parts that are decided: numbers of pictures in train, val and heldout; a missing one is empty."""
+    """The same for parts that are decided: numbers of pictures in train, val and heldout; a missing one is empty.
+
+    Give what was `seen` of the same data by the same plan and recipe, where other parts of them were prepared before.
+    """
     network, kept = start(recipe, plan)
     network.to(memory_format=torch.channels_last)
     spoken = Plan.of(network.spec)
@@ -161,7 +170,7 @@ def prepare_parts(  # noqa: PLR0917  the data and their parts, then what is made
         taught=taught,
         chosen_by=chosen_by,
         heldout=part("heldout"),
-        stages=_stages(Lesson(network, chosen_by, material, recipe, cache), heads),
+        stages=_stages(Lesson(network, chosen_by, material, recipe, cache, seen or Seen()), heads),
     )
 
 
@@ -251,6 +260,7 @@ class Lesson:
     material: Material
     recipe: Recipe
     cache: FeatureCache
+    seen: Seen
 
     def whole(self, names: Sequence[str]) -> Stage:
         """Backbone and these heads."""
@@ -267,10 +277,11 @@ class Lesson:
         size_px = network.spec.height_px, network.spec.width_px
         maps = any(not isinstance(network.heads[name], Classifier) for name in network.heads)
         reader = FeatureReader(network, self.cache, maps=maps, device=torch.device(self.recipe.device))
-        variants = varied_features(self.material, size_px, self.recipe.seed, reader, count)
-        seen = self._of_val(variants[0].features, reader)
+        compute = partial(varied_features, self.material, size_px, self.recipe.seed, reader, count)
+        variants = self.seen.variants(reader.weights, compute)
+        of_val = self._of_val(variants[0].features, reader)
         job = heads_on(network, variants, self.material, names, schedule.rate)
-        return Stage(job, schedule, lambda: answers_from(network, seen) if seen is not None else Answers())
+        return Stage(job, schedule, lambda: answers_from(network, of_val) if of_val is not None else Answers())
 
     def _of_val(self, features: Features, reader: FeatureReader) -> Features | None:
         """Features of the pictures that the epoch is chosen by: they are there, or are data of their own."""

@@ -132,6 +132,20 @@ def varied_features(
     return variants
 
 
+class Seen:
+    """What was seen last, by whom: cross-validation asks one backbone about the same pictures for every fold."""
+
+    def __init__(self) -> None:
+        self._by, self._variants = b"", list[Variant]()
+
+    def variants(self, by: bytes, compute: Callable[[], list[Variant]]) -> list[Variant]:
+        """Those that were seen by it, or else computed now."""
+        if by != self._by:
+            self._by, self._variants = by, []
+            self._variants = compute()
+        return self._variants
+
+
 def _taught(variants: Sequence[Variant], index: Ints) -> tuple[Features, Targets]:
     """These pictures in all variants, one variant after the other."""
     rows = torch.from_numpy(index)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from torch import nn
@@ -384,6 +385,22 @@ def test_in_folds_every_picture_is_judged_by_a_network_that_was_not_taught_it() 
     assert learned.info.calibrated
     assert {name: len(digests) for name, digests in learned.info.split.items()} == {"train": 27, "val": 0, "heldout": 9}
     assert learned.info.metrics["heldout"][TAGS]["pictures"] == 9
+
+
+def test_a_backbone_that_stays_as_it_is_sees_the_pictures_once_for_all_folds(
+    base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = list[bytes]()
+    computed = FeatureReader._computed
+
+    def counted(reader: FeatureReader, pixels: npt.NDArray[np.uint8]) -> Features:
+        calls.append(reader.weights)
+        return computed(reader, pixels)
+
+    monkeypatch.setattr(FeatureReader, "_computed", counted)
+    recipe = Recipe(base=base, epochs=1, augment=False)
+    learn_in_folds(dataset(4), COLOURS, recipe, 2, Surroundings(watch=watch))
+    assert len(calls) == 1
 
 
 def test_folds_that_were_done_are_not_done_again(base: str, tmp_path: Path) -> None:
