@@ -25,6 +25,7 @@ from models.augment import Augmentation, Pixels, augmented
 from models.backbone import read_by
 from models.losses import LossWeights, Targets, joint_loss
 from models.network import BOX, TAGS, Network
+from models.regimes import heads_of, paced
 from models.serve import fused
 from models.train import Ints, Job, Schedule
 
@@ -46,14 +47,16 @@ class Lesson:
     small_share: float = 0.4  # of all steps
     hints_weight: float = 2.0
     features_weight: float = 1.0
+    bf16: bool = False  # the student computes in it while it learns, and keeps its weights in fp32
 
 
 def distillation(student: Network, lesson: Lesson) -> Job:
     """The job of training the whole student on the lesson."""
     student.to(memory_format=torch.channels_last)
     pupil = _Pupil(student, lesson)
+    rate = lesson.schedule.rate
     return Job(
-        modules=[(student, lesson.schedule.rate), (pupil.toward, lesson.schedule.rate)],
+        modules=[(student.backbone, rate), *paced(heads_of(student, student.heads), rate), (pupil.toward, rate)],
         loss_of=pupil.loss_of,
         count=len(lesson.pixels),
     )
@@ -90,11 +93,13 @@ class _Pupil:
         said = self._ask_teacher(torch.from_numpy(pictures))
         size_px, heads = self._stage(step)
         self._student.train()
-        with listening(self._student, self._layers) as maps:
+        bf16 = torch.autocast("cpu", torch.bfloat16, enabled=lesson.bf16)
+        with bf16, listening(self._student, self._layers) as maps:
             features = self._student.backbone(_resized(pictures, size_px))
+            answers = {name: self._student.heads[name](features) for name in heads}
         known = known._replace(soft_tags=said.tags)
-        parts = joint_loss({name: self._student.heads[name](features) for name in heads}, known, lesson.weights)
-        aim = (self.toward(features.vector) - said.vector) / self._spread[""]
+        parts = joint_loss({name: answer.float() for name, answer in answers.items()}, known, lesson.weights)
+        aim = (self.toward(features.vector.float()) - said.vector) / self._spread[""]
         parts["features"] = lesson.features_weight * aim.square().mean()
         if self._layers:
             parts["hints"] = lesson.hints_weight * self._hint_loss(maps, said.maps)

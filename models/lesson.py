@@ -42,6 +42,7 @@ class Course:
     spec: Spec
     schedule: Schedule
     seed: int
+    bf16: bool = False
 
 
 def teach(  # noqa: PLR0917  the data, who teaches, and how
@@ -66,6 +67,7 @@ def teach(  # noqa: PLR0917  the data, who teaches, and how
         weights=LossWeights(parts={BOX: 5.0}, label_smoothing=0.05),
         how=Augmentation(smallest_area=0.35, stretch=1.33, light=0.3),
         small_px=round(spec.height_px * _SMALLER),
+        bf16=course.bf16,
     )
 
     def stage() -> Stage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,7 +50,7 @@ def heads_on(
     The backbone stays as it is, bit for bit, and so do all other heads.
     """
     features, targets = _taught(variants, material.rows)
-    heads = _heads(network, names)
+    heads = heads_of(network, names)
     for head in heads.values():
         head.adapt(features)
 
@@ -61,7 +61,7 @@ def heads_on(
         return joint_loss(answers, targets.rows(rows), material.weights)
 
     return Job(
-        modules=_paced(heads, rate),
+        modules=paced(heads, rate),
         loss_of=loss_of,
         count=len(targets.tag),
         weights=material.weigher(names),
@@ -74,7 +74,7 @@ def whole(network: Network, material: Material, names: Sequence[str], schedule: 
     Where no head knows the map's size, the first half of the steps has smaller pictures (arXiv 2104.00298). The network
     computes on the device where it lies; what it is wrong by is small, and computed on the CPU.
     """
-    spec, heads = network.spec, _heads(network, names)
+    spec, heads = network.spec, heads_of(network, names)
     any_size = spec.attach == "conv" and all(isinstance(head, Classifier) for head in heads.values())
     small_steps = round(_SMALL_SHARE * schedule.steps(len(material.rows))) if any_size else 0
 
@@ -92,18 +92,20 @@ def whole(network: Network, material: Material, names: Sequence[str], schedule: 
         return joint_loss({name: answer.float().cpu() for name, answer in answers.items()}, known, material.weights)
 
     return Job(
-        modules=[(network.backbone, schedule.backbone_rate), *_paced(heads, schedule.rate)],
+        modules=[(network.backbone, schedule.backbone_rate), *paced(heads, schedule.rate)],
         loss_of=loss_of,
         count=len(material.rows),
         weights=material.weigher(names),
     )
 
 
-def _heads(network: Network, names: Sequence[str]) -> dict[str, Head]:
+def heads_of(network: Network, names: Iterable[str]) -> dict[str, Head]:
+    """Those of these names."""
     return {name: network.heads[name] for name in names}  # type: ignore[misc]
 
 
-def _paced(heads: Mapping[str, Head], rate: float) -> list[tuple[nn.Module, float]]:
+def paced(heads: Mapping[str, Head], rate: float) -> list[tuple[nn.Module, float]]:
+    """Each head with the rate at which it learns."""
     return [(head, rate * head.pace) for head in heads.values()]
 
 

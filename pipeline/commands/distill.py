@@ -9,6 +9,7 @@ checkpoint of the same data, made by `matchcut train ... --heldout 0.1`: what it
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from pipeline.commands.words import say
 if TYPE_CHECKING:
     from models.data.dataset import Dataset
 
-CACHE_PX = 192  # side of the pictures from which crops are taken
+CACHE_PX = 256  # side of the pictures from which crops are taken
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backbone", default="mobilenet_v2", metavar="NAME")
     parser.add_argument("--size", type=int, default=112, metavar="PX")
     parser.add_argument("--epochs", type=int, default=40, metavar="N")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the student while it learns")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
 
 
@@ -52,12 +54,14 @@ def run(args: argparse.Namespace) -> int:
     data = _with_boxes(data, args.detector, args.out.with_suffix(".boxes.npy"))
     tags = teacher_info.spec.tags
     spec = Spec(backbone=args.backbone, height_px=args.size, width_px=args.size, tags=tags, localizer=True)
-    course = Course(spec=spec, schedule=Schedule(epochs=args.epochs, rate=0.05, weight_decay=1e-4), seed=args.seed)
+    schedule = Schedule(epochs=args.epochs, rate=0.05, weight_decay=1e-4)
+    course = Course(spec=spec, schedule=schedule, seed=args.seed, bf16=args.precision == "bf16")
     shown = read_data(args.data, None, (args.size, args.size)).pixels
     state = args.out.with_name(f".{args.out.name}.training")
     with Watcher(Console(), args.out.with_suffix(".log")) as watcher:
         learned = teach(data, shown, (teacher, teacher_info), course, watcher, state)
     info = save(learned.network, learned.info, args.out)
+    shutil.rmtree(state, ignore_errors=True)
     for part in ("val", "heldout"):
         say(f"{part}:", *figure_lines(info.metrics[part]))
     say(f"{args.out}: version {info.version}, {args.out.stat().st_size / 1e6:.1f} MB")
