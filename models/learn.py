@@ -233,7 +233,7 @@ def _stages(lesson: Lesson, heads: Sequence[str]) -> Stages:
     recipe, of = lesson.recipe, lesson.network.heads
     classifiers = [name for name in heads if isinstance(of[name], Classifier)]
     rest = [name for name in heads if name not in classifiers]
-    frozen = recipe.schedule(FROZEN)
+    frozen = recipe.schedule(len(lesson.material.rows), FROZEN)
     # New heads pull a backbone hard in the wrong direction until they know something (arXiv 2202.10054).
     first = replace(frozen, epochs=min(_FIRST_EPOCHS, frozen.epochs))
     if recipe.regime == FROZEN:
@@ -264,7 +264,7 @@ class Lesson:
 
     def whole(self, names: Sequence[str]) -> Stage:
         """Backbone and these heads."""
-        schedule, shown = self.recipe.schedule(), self.chosen_by.pixels
+        schedule, shown = self.recipe.schedule(len(self.material.rows)), self.chosen_by.pixels
         self.network.to(self.recipe.device)
         job = whole(self.network, self.material, names, schedule)
         return Stage(job, schedule, lambda: answers(self.network, shown))

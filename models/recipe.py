@@ -15,6 +15,8 @@ from models.train import Schedule
 IMAGENET_SIDE_PX = 160
 
 _EPOCHS = {FROZEN: 60, FINETUNE: 20, JOINT: 20, SEQUENTIAL: 20, SCRATCH: 60}
+_FROZEN_BATCH, _BATCH = 64, 32
+_LEAST_BATCH, _STEPS_AN_EPOCH, _LEAST_STEPS = 8, 30, 1000  # a backbone learns by steps: few pictures come more often
 _RATES = {FROZEN: (0.02, 0.0), FINETUNE: (0.01, 0.004), JOINT: (0.004, 0.004), SEQUENTIAL: (0.01, 0.004)}
 _DECAY, _FROZEN_DECAY = 5e-4, 0.02  # of weights; heads alone, which see every feature a hundred times, need the more
 _SCRATCH_RATES = (0.05, 0.05)  # of the heads, of the backbone
@@ -58,13 +60,15 @@ class Recipe:
     precision: str = "fp32"  # bf16: a backbone that learns computes in it
     device: str = "cpu"  # where the backbone computes
 
-    def schedule(self, regime: str | None = None) -> Schedule:
-        """Rates and epochs of the recipe's regime, or of another one that it passes through."""
+    def schedule(self, pictures: int, regime: str | None = None) -> Schedule:
+        """Rates, batch and epochs of the recipe's regime, or of another one that it passes through, for so many."""
         regime = regime or self.regime
         rate, backbone_rate = _RATES.get(regime, _SCRATCH_RATES)
+        batch = _FROZEN_BATCH if regime == FROZEN else min(_BATCH, max(_LEAST_BATCH, pictures // _STEPS_AN_EPOCH))
+        epochs = _EPOCHS[regime] if regime == FROZEN else max(_EPOCHS[regime], _LEAST_STEPS * batch // pictures)
         return Schedule(
-            epochs=self.epochs or _EPOCHS[regime],
-            batch=self.batch or (64 if regime == FROZEN else 32),
+            epochs=self.epochs or epochs,
+            batch=self.batch or batch,
             rate=self.rate or rate,
             backbone_rate=self.backbone_rate if self.backbone_rate is not None else backbone_rate,
             weight_decay=self._decay(regime),

@@ -166,15 +166,23 @@ def test_the_regressor_that_comes_after_changes_no_bit_of_classifier_and_backbon
 
 
 def test_finetuning_moves_the_backbone_more_slowly_than_the_heads() -> None:
-    schedule = Recipe(regime="finetune").schedule()
+    schedule = Recipe(regime="finetune").schedule(1000)
     assert schedule.backbone_rate < schedule.rate
-    joint = Recipe(regime="joint").schedule()
+    joint = Recipe(regime="joint").schedule(1000)
     assert joint.backbone_rate == joint.rate
 
 
+def test_a_backbone_that_learns_from_few_pictures_takes_small_batches_and_more_epochs() -> None:
+    few, many = (Recipe(regime="finetune").schedule(pictures) for pictures in (100, 10_000))
+    assert few.batch < many.batch and few.epochs > many.epochs
+    assert few.steps(100) >= 1000
+    assert Recipe(regime="finetune", batch=16, epochs=3).schedule(100).steps(100) == 3 * 7
+    assert Recipe().schedule(100) == Recipe().schedule(10_000)
+
+
 def test_heads_on_fixed_features_decay_more_unless_told_otherwise() -> None:
-    assert Recipe(regime="frozen").schedule().weight_decay > Recipe(regime="finetune").schedule().weight_decay
-    assert Recipe(regime="finetune", weight_decay=0.0).schedule("frozen").weight_decay == 0
+    assert Recipe(regime="frozen").schedule(1000).weight_decay > Recipe(regime="finetune").schedule(1000).weight_decay
+    assert Recipe(regime="finetune", weight_decay=0.0).schedule(1000, "frozen").weight_decay == 0
 
 
 def test_a_backbone_learns_in_bf16_and_its_weights_stay_in_fp32(base: str) -> None:

@@ -73,7 +73,7 @@ class WindowLesson:
         weights = recipe.loss_weights(targets, plan)
         every = np.arange(len(truth.tag))
         material = Material(pixels=data.pixels[:0], targets=targets, rows=every, how=NO_AUGMENTATION, weights=weights)
-        schedule = recipe.schedule()
+        schedule = recipe.schedule(len(every))
 
         def stage() -> Stage:
             job = heads_on(network, [Variant(features, targets)], material, (TAGS, BOX), schedule.rate)

@@ -211,7 +211,7 @@ def _rate_lines(data: Dataset, val: Dataset | None, plan: Plan, recipe: Recipe, 
     """The loss by rate, a line for each fifth step, and what to use."""
     from models.learn import try_rates
 
-    schedule = recipe.schedule()
+    schedule = recipe.schedule(len(data))
     curve = try_rates(data, val, plan, recipe, around)
     for factor, loss in list(zip(curve.factors, curve.losses, strict=True))[::5]:
         yield f"rate {schedule.rate * factor:.2e}, backbone {schedule.backbone_rate * factor:.2e}: loss {loss:.3f}"
