@@ -34,12 +34,12 @@ def learn_in_folds(data: Dataset, plan: Plan, recipe: Recipe, folds: int, around
     apart = split(data, None, recipe.seed, recipe.heldout)["heldout"]
     rows = np.setdiff1d(np.arange(len(data)), apart)
     fold = _folds_of(data.rows(rows), folds, recipe.seed)
-    said, seen = [], Seen()
+    said, seen = [], Seen(around.features)
     for number in range(folds):
-        ready = prepare_parts(data, {"train": rows[fold != number]}, None, plan, recipe, around.features, seen)
+        ready = prepare_parts(data, {"train": rows[fold != number]}, None, plan, recipe, seen)
         run_through(ready, plan, recipe, around, f"fold{number}")
         said.append(answers(ready.network, data.pixels[rows[fold == number]]))
-    ready = prepare_parts(data, {"train": rows, "heldout": apart}, None, plan, recipe, around.features, seen)
+    ready = prepare_parts(data, {"train": rows, "heldout": apart}, None, plan, recipe, seen)
     done = run_through(ready, plan, recipe, around, "run")
     order = np.concatenate([rows[fold == number] for number in range(folds)])
     part, found = data.rows(order), together(said, np.bincount(fold, minlength=folds))

@@ -124,21 +124,15 @@ def prepare(data: Dataset, val: Dataset | None, plan: Plan, recipe: Recipe, cach
     rows = split(data, val, recipe.seed, recipe.heldout)
     if not len(rows["train"]):
         raise DataError("nothing is left to train on: every file is in --val too. Give other files")
-    return prepare_parts(data, rows, val, plan, recipe, cache)
+    return prepare_parts(data, rows, val, plan, recipe, Seen(cache))
 
 
 def prepare_parts(  # noqa: PLR0917  the data and their parts, then what is made of them
-    data: Dataset,
-    rows: Mapping[str, Ints],
-    val: Dataset | None,
-    plan: Plan,
-    recipe: Recipe,
-    cache: FeatureCache,
-    seen: Seen | None = None,
+    data: Dataset, rows: Mapping[str, Ints], val: Dataset | None, plan: Plan, recipe: Recipe, seen: Seen
 ) -> Prepared:
     """The same for parts that are decided: numbers of pictures in train, val and heldout; a missing one is empty.
 
-    Give what was `seen` of the same data by the same plan and recipe, where other parts of them were prepared before.
+    `seen` is of the same data, plan and recipe wherever it is given again.
     """
     network, kept = start(recipe, plan)
     network.to(memory_format=torch.channels_last)
@@ -170,7 +164,7 @@ def prepare_parts(  # noqa: PLR0917  the data and their parts, then what is made
         taught=taught,
         chosen_by=chosen_by,
         heldout=part("heldout"),
-        stages=_stages(Lesson(network, chosen_by, material, recipe, cache, seen or Seen()), heads),
+        stages=_stages(Lesson(network, chosen_by, material, recipe, seen), heads),
     )
 
 
@@ -259,7 +253,6 @@ class Lesson:
     chosen_by: Part
     material: Material
     recipe: Recipe
-    cache: FeatureCache
     seen: Seen
 
     def whole(self, names: Sequence[str]) -> Stage:
@@ -276,7 +269,7 @@ class Lesson:
             count = int(np.clip(_CACHED_PICTURES // max(1, len(self.material.pixels)), 2, _MOST_VARIANTS))
         size_px = network.spec.height_px, network.spec.width_px
         maps = any(not isinstance(network.heads[name], Classifier) for name in network.heads)
-        reader = FeatureReader(network, self.cache, maps=maps, device=torch.device(self.recipe.device))
+        reader = FeatureReader(network, self.seen.cache, maps=maps, device=torch.device(self.recipe.device))
         compute = partial(varied_features, self.material, size_px, self.recipe.seed, reader, count)
         variants = self.seen.variants(reader.weights, compute)
         of_val = self._of_val(variants[0].features, reader)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from models.augment import NO_AUGMENTATION, Augmentation, augmented
 from models.backbone import Features
+from models.cache import FeatureCache
 from models.heads import Classifier
 from models.losses import LossWeights, Targets, joint_loss
 from models.network import Head, Network
@@ -135,9 +136,11 @@ def varied_features(
 
 
 class Seen:
-    """What was seen last, by whom: cross-validation asks one backbone about the same pictures for every fold."""
+    """What was seen last, by whom: cross-validation asks one backbone about the same pictures for every fold. `cache`
+    keeps features beyond the run."""
 
-    def __init__(self) -> None:
+    def __init__(self, cache: FeatureCache) -> None:
+        self.cache = cache
         self._by, self._variants = b"", list[Variant]()
 
     def variants(self, by: bytes, compute: Callable[[], list[Variant]]) -> list[Variant]:
