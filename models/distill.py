@@ -14,6 +14,7 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -114,12 +115,12 @@ class _Pupil:
 
     def _hint_loss(self, mine: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> Tensor:
         """The mean over layers of the squared distance, in spreads of the teacher's channels."""
-        wrong = []
+        wrong: list[Tensor] = []
         for name in self._layers:
-            aim = functional.interpolate(
-                theirs[name], mine[name].shape[2:], mode="bilinear", antialias=True, align_corners=False
-            )
-            wrong.append(((mine[name] - aim) / self._spread[name]).square().mean())
+            said = mine[name]
+            aim = functional.interpolate(theirs[name], said.shape[2:], mode="bilinear", align_corners=False)
+            distance = _Distance.apply(said, aim.to(said.dtype), self._spread[name].reciprocal().to(said.dtype))
+            wrong.append(distance)
         return torch.stack(wrong).mean()
 
     def _ask_teacher(self, pixels_BHWC: Tensor) -> Said:
@@ -132,6 +133,22 @@ class _Pupil:
             features, answers = self._teacher(pixels_BHWC)
         said = {name: maps[heard].float() for name, heard in self._heard.items()}
         return Said(said, features.vector.float(), answers[TAGS].float().softmax(dim=1))
+
+
+class _Distance(torch.autograd.Function):
+    """mean((mine - aim)^2 / spread^2) with its gradient written down: left to autograd, that of 52 maps takes four times as
+    long as all else that a student learns by."""
+
+    @staticmethod
+    def forward(ctx: Any, mine: Tensor, aim: Tensor, per_spread: Tensor) -> Tensor:
+        wrong = (mine - aim).mul_(per_spread)
+        ctx.save_for_backward(wrong, per_spread)
+        return wrong.square().mean(dtype=torch.float32)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        wrong, per_spread = ctx.saved_tensors
+        return wrong * per_spread * (2 / wrong.numel() * gradients[0]).to(wrong.dtype), None, None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from models.augment import Augmentation
 from models.backbone import read_by
 from models.checkpoint import load, save
-from models.distill import Lesson, distillation, listening, served_teacher, shared_layers
+from models.distill import Lesson, _Distance, distillation, listening, served_teacher, shared_layers
 from models.lesson import Course, subject_boxes, teach
 from models.losses import LossWeights
 from models.network import BOX, TAGS, Network
@@ -128,3 +129,15 @@ def test_what_the_detector_saw_is_kept_and_not_asked_again(tmp_path: Path) -> No
         boxes = subject_boxes(data, np.ones(len(data), np.float32), detector, tmp_path / "boxes.npy")
         assert boxes.shape == (6, 4) and np.isnan(boxes).all()
     assert len(asked) == 6
+
+
+def test_the_distance_to_a_hint_has_the_gradient_that_autograd_would_find() -> None:
+    generator = torch.Generator().manual_seed(0)
+    mine, aim = (torch.randn(2, 3, 4, 5, generator=generator, dtype=torch.float64) for _ in range(2))
+    per_spread = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64).view(-1, 1, 1)
+    found, known = (mine.clone().requires_grad_() for _ in range(2))
+    (3 * _Distance.apply(found, aim, per_spread)).backward()
+    plain = ((known - aim) * per_spread).square().mean()
+    (3 * plain).backward()
+    assert float(_Distance.apply(mine, aim, per_spread)) == pytest.approx(float(plain.detach()))
+    torch.testing.assert_close(found.grad, known.grad)
