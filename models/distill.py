@@ -30,8 +30,9 @@ from models.regimes import heads_of, paced
 from models.serve import fused
 from models.train import Ints, Job, Schedule
 
+_STILL = 1e-6
 _MEASURED = 256  # pictures on which the teacher's maps are measured
-_LEAST_SPREAD = 1e-3
+_LEAST_SPREAD = 0.25  # of the layer's mean: what a channel that hardly ever says anything counts as
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +81,8 @@ class _Pupil:
         spec, pixels = self._teacher.spec, self._lesson.pixels
         some = pixels[np.linspace(0, len(pixels) - 1, _MEASURED, dtype=np.int64)]
         said = self._ask_teacher(_resized(some, (spec.height_px, spec.width_px)))
-        maps = {name: said.maps[name].std(dim=(0, 2, 3)).clamp(min=_LEAST_SPREAD) for name in self._layers}
-        return {name: spread.view(-1, 1, 1) for name, spread in maps.items()} | {
-            "": said.vector.std(dim=0).clamp(min=_LEAST_SPREAD)
-        }
+        maps = {name: _spread(said.maps[name].std(dim=(0, 2, 3))).view(-1, 1, 1) for name in self._layers}
+        return maps | {"": _spread(said.vector.std(dim=0))}
 
     def loss_of(self, index: Ints, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         """One minibatch: both see the same part of each picture."""
@@ -133,6 +132,11 @@ class _Pupil:
             features, answers = self._teacher(pixels_BHWC)
         said = {name: maps[heard].float() for name, heard in self._heard.items()}
         return Said(said, features.vector.float(), answers[TAGS].float().softmax(dim=1))
+
+
+def _spread(found: Tensor) -> Tensor:
+    """In units of their own spread, channels that are nearly still would count a million times as much as others."""
+    return found.clamp(min=max(_LEAST_SPREAD * float(found.mean()), _STILL))
 
 
 class _Distance(torch.autograd.Function):
