@@ -32,7 +32,7 @@ from models.train import Ints, Job, Schedule
 
 _STILL = 1e-6
 _MEASURED = 256  # pictures on which the teacher's maps are measured
-_LEAST_SPREAD = 0.25  # of the layer's mean: what a channel that hardly ever says anything counts as
+_LEAST_SPREAD = 0.25  # of what its layer says: as which a channel counts that hardly ever changes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +81,8 @@ class _Pupil:
         spec, pixels = self._teacher.spec, self._lesson.pixels
         some = pixels[np.linspace(0, len(pixels) - 1, _MEASURED, dtype=np.int64)]
         said = self._ask_teacher(_resized(some, (spec.height_px, spec.width_px)))
-        maps = {name: _spread(said.maps[name].std(dim=(0, 2, 3))).view(-1, 1, 1) for name in self._layers}
-        return maps | {"": _spread(said.vector.std(dim=0))}
+        maps = {name: _spread(said.maps[name].transpose(0, 1).flatten(1)).view(-1, 1, 1) for name in self._layers}
+        return maps | {"": _spread(said.vector.T)}
 
     def loss_of(self, index: Ints, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         """One minibatch: both see the same part of each picture."""
@@ -134,9 +134,11 @@ class _Pupil:
         return Said(said, features.vector.float(), answers[TAGS].float().softmax(dim=1))
 
 
-def _spread(found: Tensor) -> Tensor:
-    """In units of their own spread, channels that are nearly still would count a million times as much as others."""
-    return found.clamp(min=max(_LEAST_SPREAD * float(found.mean()), _STILL))
+def _spread(said_DN: Tensor) -> Tensor:
+    """Of each channel, (D,), but no less than a part of the layer's: in units of their own, channels that are nearly
+    still would count a million times as much as others."""
+    least = _LEAST_SPREAD * float(said_DN.square().mean(dim=1).sqrt().mean())
+    return said_DN.std(dim=1).clamp(min=max(least, _STILL))
 
 
 class _Distance(torch.autograd.Function):
