@@ -84,11 +84,10 @@ class Dense(nn.Module):
         answers = {}
         for name, head in self.network.heads.items():
             if isinstance(head, Classifier):
-                said = interlaced(_classified(head, vectors_NFRQ), self._slide.shifts)
-                answers[name] = said[:, :, :rows, :columns].permute(0, 2, 3, 1)
+                answers[name] = self._by_window(_classified(head, vectors_NFRQ), rows, columns)
             elif isinstance(head, Regression):
-                said = interlaced(self._regressed(head, map_NDhw, vectors_NFRQ), self._slide.shifts)
-                answers[name] = torch.unflatten(said[:, :, :rows, :columns].permute(0, 2, 3, 1), 3, head.shape)
+                said = self._by_window(self._regressed(head, map_NDhw, vectors_NFRQ), rows, columns)
+                answers[name] = torch.unflatten(said, 3, head.shape)
         return answers
 
     def features(self, pixels_BHWC: Tensor) -> Features:
@@ -97,10 +96,13 @@ class Dense(nn.Module):
         map_NDhw, vectors_NFRQ = self._slide(self.network.backbone.normalize(pixels_BHWC))
         height, width = self._slide.cells
         cells_NDRQhw = map_NDhw.unfold(2, height, 1).unfold(3, width, 1)
-        parts = cells_NDRQhw.permute(0, 1, 4, 5, 2, 3).flatten(1, 3), vectors_NFRQ
-        whole = (interlaced(part, self._slide.shifts)[:, :, :rows, :columns].permute(0, 2, 3, 1) for part in parts)
-        laid_BRQA, vectors_BRQF = whole
-        return Features(torch.unflatten(laid_BRQA, 3, (-1, height, width)), vectors_BRQF)
+        laid_BRQA = self._by_window(cells_NDRQhw.permute(0, 1, 4, 5, 2, 3).flatten(1, 3), rows, columns)
+        maps = torch.unflatten(laid_BRQA, 3, (-1, height, width))
+        return Features(maps, self._by_window(vectors_NFRQ, rows, columns))
+
+    def _by_window(self, part_NARQ: Tensor, rows: int, columns: int) -> Tensor:
+        """(B, R, Q, A): the shifts put together, and what lies beyond the last window cut off."""
+        return interlaced(part_NARQ, self._slide.shifts)[:, :, :rows, :columns].permute(0, 2, 3, 1)
 
     def _regressed(self, head: Regression, map_NDhw: Tensor, vectors_NFRQ: Tensor) -> Tensor:
         """(N, A, R, Q)"""

@@ -18,7 +18,7 @@ from models.examine import examined
 from models.figures.detection import Objects
 from models.learn import Learned, Surroundings, checkpoint_info, prepare_parts, run_through, split
 from models.recipe import Recipe
-from models.regimes import Seen
+from models.regimes import Memory
 from models.split import clusters, dhash, folded
 from models.targets import Plan, truth_of
 from pipeline.errors import DataError
@@ -34,12 +34,12 @@ def learn_in_folds(data: Dataset, plan: Plan, recipe: Recipe, folds: int, around
     apart = split(data, None, recipe.seed, recipe.heldout)["heldout"]
     rows = np.setdiff1d(np.arange(len(data)), apart)
     fold = _folds_of(data.rows(rows), folds, recipe.seed)
-    said, seen = [], Seen(around.features)
+    said, memory = [], Memory(around.features)
     for number in range(folds):
-        ready = prepare_parts(data, {"train": rows[fold != number]}, None, plan, recipe, seen)
+        ready = prepare_parts(data, {"train": rows[fold != number]}, None, plan, recipe, memory)
         run_through(ready, plan, recipe, around, f"fold{number}")
         said.append(answers(ready.network, data.pixels[rows[fold == number]]))
-    ready = prepare_parts(data, {"train": rows, "heldout": apart}, None, plan, recipe, seen)
+    ready = prepare_parts(data, {"train": rows, "heldout": apart}, None, plan, recipe, memory)
     done = run_through(ready, plan, recipe, around, "run")
     order = np.concatenate([rows[fold == number] for number in range(folds)])
     part, found = data.rows(order), together(said, np.bincount(fold, minlength=folds))

@@ -25,7 +25,7 @@ from models.journal import Journal, key_of
 from models.network import Network
 from models.precision import BF16, effect_of_bf16
 from models.recipe import Recipe
-from models.regimes import Material, Seen, heads_on, varied_features, whole
+from models.regimes import Material, Memory, heads_on, varied_features, whole
 from models.resolve import ImageNet, resolve
 from models.spec import FROZEN, SCRATCH, SEQUENTIAL, CheckpointInfo
 from models.split import Shares, clusters, dhash, leaks, parted
@@ -124,15 +124,15 @@ def prepare(data: Dataset, val: Dataset | None, plan: Plan, recipe: Recipe, cach
     rows = split(data, val, recipe.seed, recipe.heldout)
     if not len(rows["train"]):
         raise DataError("nothing is left to train on: every file is in --val too. Give other files")
-    return prepare_parts(data, rows, val, plan, recipe, Seen(cache))
+    return prepare_parts(data, rows, val, plan, recipe, Memory(cache))
 
 
 def prepare_parts(  # noqa: PLR0917  the data and their parts, then what is made of them
-    data: Dataset, rows: Mapping[str, Ints], val: Dataset | None, plan: Plan, recipe: Recipe, seen: Seen
+    data: Dataset, rows: Mapping[str, Ints], val: Dataset | None, plan: Plan, recipe: Recipe, memory: Memory
 ) -> Prepared:
     """The same for parts that are decided: numbers of pictures in train, val and heldout; a missing one is empty.
 
-    `seen` is of the same data, plan and recipe wherever it is given again.
+    `memory` is of the same data, plan and recipe wherever it is given again.
     """
     network, kept = start(recipe, plan)
     network.to(memory_format=torch.channels_last)
@@ -164,7 +164,7 @@ def prepare_parts(  # noqa: PLR0917  the data and their parts, then what is made
         taught=taught,
         chosen_by=chosen_by,
         heldout=part("heldout"),
-        stages=_stages(Lesson(network, chosen_by, material, recipe, seen), heads),
+        stages=_stages(Lesson(network, chosen_by, material, recipe, memory), heads),
     )
 
 
@@ -253,7 +253,7 @@ class Lesson:
     chosen_by: Part
     material: Material
     recipe: Recipe
-    seen: Seen
+    memory: Memory
 
     def whole(self, names: Sequence[str]) -> Stage:
         """Backbone and these heads."""
@@ -269,9 +269,9 @@ class Lesson:
             count = int(np.clip(_CACHED_PICTURES // max(1, len(self.material.pixels)), 2, _MOST_VARIANTS))
         size_px = network.spec.height_px, network.spec.width_px
         maps = any(not isinstance(network.heads[name], Classifier) for name in network.heads)
-        reader = FeatureReader(network, self.seen.cache, maps=maps, device=torch.device(self.recipe.device))
+        reader = FeatureReader(network, self.memory.cache, maps=maps, device=torch.device(self.recipe.device))
         compute = partial(varied_features, self.material, size_px, self.recipe.seed, reader, count)
-        variants = self.seen.variants(reader.weights, compute)
+        variants = self.memory.variants(reader.weights, compute)
         of_val = self._of_val(variants[0].features, reader)
         job = heads_on(network, variants, self.material, names, schedule.rate)
         return Stage(job, schedule, lambda: answers_from(network, of_val) if of_val is not None else Answers())

@@ -135,7 +135,7 @@ def varied_features(
     return variants
 
 
-class Seen:
+class Memory:
     """What was seen last, by whom: cross-validation asks one backbone about the same pictures for every fold. `cache`
     keeps features beyond the run."""
 

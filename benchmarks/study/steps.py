@@ -26,7 +26,7 @@ _LEVEL = Column(key="level", title="mean loss there", share=False, better=0)
 
 
 def shuffle() -> Question:
-    recipes = {"heads": FROZEN, "finetune": replace(FROZEN, regime="finetune", epochs=10)}
+    recipes = {"heads": FROZEN, "finetune": replace(FROZEN, regime="finetune", epochs=10, batch=32)}
     ways = {
         f"{name}, {'shuffled' if shuffled else 'in order'}": Teaching(
             recipe=replace(recipe, shuffle=shuffled), pictures=FEW, folds=THIRDS if name == "heads" else 1
