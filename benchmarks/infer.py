@@ -30,11 +30,12 @@ from benchmarks.pairs import circumstances, print_table
 from models.checkpoint import load
 from models.network import Head, Network
 from models.predictor import InTorch, Pixels, Predictor
-from models.resolve import DEFAULT, Checkpoint, resolve
+from models.resolve import Checkpoint, resolve
 from models.runtime import OPENVINO
 from models.serve import served
 from models.spec import Spec
 
+DEFAULT = "default"
 RANDOM = ("resnet18", "mobilenet_v3_large", "squeezenet1_1")
 SIDE_PX = 224
 TAGS = tuple(f"tag {number}" for number in range(20))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from models import imagenet
 from models.precision import require_precision
-from models.resolve import DEFAULT, TORCHVISION, ImageNet, require_weights, resolve
+from models.resolve import TORCHVISION, ImageNet, require_weights, resolve
 from models.runtime import TORCH
 from models.spec import CheckpointInfo, digest_of_file, read_info
 
@@ -37,7 +37,7 @@ def describe_checkpoint(name: str, info: CheckpointInfo, precision: str, runtime
     """The facts of a file whose metadata were read. Raises CheckpointError where they do not allow `precision`."""
     require_precision(name, precision, info.metrics)
     return ModelSummary(
-        name=name if name == DEFAULT else Path(name).stem,
+        name=Path(name).stem,
         version=_version(info.version, precision, runtime),
         tags=info.spec.served_tags,
         events=info.spec.events,
@@ -54,7 +54,7 @@ def describe_imagenet(where: ImageNet, precision: str, runtime: str = TORCH) -> 
     require_precision(f"{TORCHVISION}{where.backbone}", precision, {})
     return ModelSummary(
         name=f"{TORCHVISION}{where.backbone}",
-        version=_version(digest_of_file(where.path)[:16], precision, runtime),
+        version=_version(digest_of_file(where.path), precision, runtime),
         tags=imagenet.labels(),
         events=(),
         height_px=imagenet.SIDE_PX,

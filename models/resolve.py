@@ -1,4 +1,4 @@
-"""What a model's name means: the embedded default, a file, or one of torchvision's own networks. Imports no torch."""
+"""What a model's name means: an embedded checkpoint, a file, or one of torchvision's own networks. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from models import imagenet
 from pipeline.errors import CheckpointError
 
-DEFAULT = "default"
 TORCHVISION = "torchvision:"
+SUFFIX = ".safetensors"
 _WEIGHTS = Path(__file__).parent / "weights"
 
 
@@ -29,14 +29,20 @@ class ImageNet:
     path: Path
 
 
+def embedded() -> tuple[str, ...]:
+    """Names of the checkpoints that come with the project."""
+    return tuple(sorted(path.stem for path in _WEIGHTS.glob(f"*{SUFFIX}")))
+
+
 def resolve(name: str) -> Checkpoint | ImageNet:
     """Where the weights of `name` are. Raises CheckpointError saying which file is wanted where."""
     if name.startswith(TORCHVISION):
         return _imagenet(name.removeprefix(TORCHVISION))
-    path = _WEIGHTS / "default.safetensors" if name == DEFAULT else Path(name)
+    path = _WEIGHTS / f"{name}{SUFFIX}" if name in embedded() else Path(name)
     if not path.is_file():
         raise CheckpointError(
-            f"{name}: no such model file. Use {DEFAULT!r}, {TORCHVISION}NAME, or a checkpoint made by: matchcut train"
+            f"{name}: no such model file. Use {', '.join(embedded())}, {TORCHVISION}NAME, "
+            "or a checkpoint made by: matchcut train"
         )
     return Checkpoint(path)
 

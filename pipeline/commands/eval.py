@@ -61,16 +61,17 @@ def run(args: argparse.Namespace) -> int:
 
 def _kind_of(what: str) -> str:
     """By what lies there. What is not there is left to the reader of checkpoints, who says which names there are."""
+    from models.resolve import SUFFIX, embedded
     from pipeline.errors import UsageError
     from pipeline.inputs import SUMMARY
 
     path = Path(what)
     if (path / SUMMARY).is_file():
         return MOMENTS
-    if path.suffix == ".safetensors" or what == "default" or not path.exists():
+    if path.suffix == SUFFIX or what in embedded() or not path.exists():
         return PICTURES
     raise UsageError(
-        f"{what}: neither a checkpoint (.safetensors) nor a folder with {SUMMARY}. "
+        f"{what}: neither a checkpoint ({SUFFIX}) nor a folder with {SUMMARY}. "
         f"Say what it is: --as {', '.join(KINDS[2:])}"
     )
 
