@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional
+from torchvision.transforms.v2 import functional as v2
 
 from models import geometry
 from models.dense import Dense
@@ -60,9 +60,8 @@ def resized(pixels_BHWC: Tensor, size_px: tuple[int, int]) -> Tensor:
     """The same pictures in another size, every pixel weighing in; still uint8, as the network has learned from."""
     if pixels_BHWC.shape[1:3] == size_px:
         return pixels_BHWC
-    x_BCHW = pixels_BHWC.permute(0, 3, 1, 2).float()
-    small = functional.interpolate(x_BCHW, size_px, mode="bilinear", antialias=True)
-    return small.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+    small: Tensor = v2.resize(pixels_BHWC.permute(0, 3, 1, 2), list(size_px), antialias=True)
+    return small.permute(0, 2, 3, 1)
 
 
 def look(dense: Dense, pixels_BHWC: Tensor) -> Seen:
