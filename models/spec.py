@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -20,7 +21,7 @@ from pipeline.errors import CheckpointError
 FORMAT = "matchcut-1"
 _KEY = "matchcut"
 NONE = "none"
-MAX_HEADER_BYTES = 16 * 1024 * 1024  # the split of a million files; a hostile header must not fill the memory
+MAX_HEADER_BYTES = 16 * 1024 * 1024  # the split of 800,000 files; a hostile header must not fill the memory
 MAX_LABELS = 10_000
 MAX_SIDE_PX = 2048
 ATTACH = ("conv", "fc")
@@ -42,6 +43,7 @@ BACKBONES = frozenset(
     """.split()  # noqa: SIM905  a list of 64 strings would be 64 lines
 )
 
+_LONG = re.compile("^([0-9a-f]{16})[0-9a-f]{48}")  # a digest as older files have it, in all its digits
 _ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2, "F64": 8, "I64": 8, "I32": 4, "U8": 1, "BOOL": 1}
 
 
@@ -103,7 +105,7 @@ class Spec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointInfo:
-    """A checkpoint's metadata. `split` maps train, val and heldout to sha256 digests of file contents.
+    """A checkpoint's metadata. `split` maps train, val and heldout to digests of file contents.
 
     `version` is the digest of the file. `metrics` hold chance beside every figure; `training` says how it was made.
     """
@@ -138,7 +140,7 @@ def read_info(path: Path) -> CheckpointInfo:
     if not isinstance(metadata, dict) or _KEY not in metadata:
         raise CheckpointError(f"{path.name}: tensors without Matchcut's metadata. Make it with: matchcut train")
     try:
-        return _info(json.loads(metadata[_KEY]), digest_of_file(path)[:16])
+        return _info(json.loads(metadata[_KEY]), digest_of_file(path))
     except CheckpointError as error:
         raise CheckpointError(f"{path.name}: {error}") from None
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -154,7 +156,7 @@ def _info(content: dict[str, Any], version: str) -> CheckpointInfo:
         calibrated=bool(content["calibrated"]),
         training=content["training"],
         metrics=content["metrics"],
-        split={name: tuple(digests) for name, digests in content["split"].items()},
+        split={name: tuple(_LONG.sub(r"\1", digest) for digest in part) for name, part in content["split"].items()},
     )
 
 
@@ -223,9 +225,9 @@ def _require_whole(header: dict[str, Any], size: int, path: Path) -> None:
 
 
 def digest_of_file(path: Path) -> str:
-    """sha256 of the file's content, hexadecimal."""
+    """The first 64 bits of the sha256 of the file's content, in 16 hexadecimal digits."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _require(condition: bool, message: str) -> None:

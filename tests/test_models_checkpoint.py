@@ -16,7 +16,7 @@ from models.describe import describe
 from models.precision import effect_of_bf16
 from models.predictor import open_predictor
 from models.resolve import torch_home
-from models.spec import BACKBONES, CheckpointInfo, Spec, read_info
+from models.spec import BACKBONES, CheckpointInfo, Spec, digest_of_file, read_info
 from pipeline.errors import CheckpointError
 from tests import networks
 
@@ -42,6 +42,17 @@ def test_loading_and_storing_again_changes_no_bit(path: Path, tmp_path: Path) ->
     network, info = load(path)
     save(network, info, tmp_path / "again.safetensors")
     assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
+
+
+def test_digests_that_an_older_file_states_in_full_are_shortened_so_that_what_was_seen_is_known(tmp_path: Path) -> None:
+    full, block = "0123456789abcdef" * 4, "fedcba9876543210" * 4 + "@0-5000000000"
+    networks.checkpoint(tmp_path / "old.safetensors", split={"train": (full, block)})
+    assert read_info(tmp_path / "old.safetensors").split == {"train": (full[:16], block[:16] + "@0-5000000000")}
+
+
+def test_a_files_digest_is_the_start_of_its_sha256(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert digest_of_file(tmp_path / "a") == "ba7816bf8f01cfea"  # FIPS 180-2, B.1
 
 
 def test_the_version_is_the_content(path: Path, tmp_path: Path) -> None:

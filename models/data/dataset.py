@@ -57,7 +57,7 @@ class Dataset:
     """N pictures and what is known of each; what is not known is masked: "" for a name, NaN for a number.
 
     `file` int64 (N,) numbers `paths`, `digests` and `groups`, one entry a file, or a block of time of a long video:
-    its content's sha256, and its scene.
+    its content's digest, and its scene.
     """
 
     pixels: Pixels  # (N, H, W, 3)
