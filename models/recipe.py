@@ -64,11 +64,12 @@ class Recipe:
         """Rates, batch and epochs of the recipe's regime, or of another one that it passes through, for so many."""
         regime = regime or self.regime
         rate, backbone_rate = _RATES.get(regime, _SCRATCH_RATES)
-        batch = _FROZEN_BATCH if regime == FROZEN else min(_BATCH, max(_LEAST_BATCH, pictures // _STEPS_AN_EPOCH))
+        usual = _FROZEN_BATCH if regime == FROZEN else min(_BATCH, max(_LEAST_BATCH, pictures // _STEPS_AN_EPOCH))
+        batch = self.batch or usual
         epochs = _EPOCHS[regime] if regime == FROZEN else max(_EPOCHS[regime], _LEAST_STEPS * batch // pictures)
         return Schedule(
             epochs=self.epochs or epochs,
-            batch=self.batch or batch,
+            batch=batch,
             rate=self.rate or rate,
             backbone_rate=self.backbone_rate if self.backbone_rate is not None else backbone_rate,
             weight_decay=self._decay(regime),

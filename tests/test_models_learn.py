@@ -177,6 +177,7 @@ def test_a_backbone_that_learns_from_few_pictures_takes_small_batches_and_more_e
     assert few.batch < many.batch and few.epochs > many.epochs
     assert few.steps(100) >= 1000
     assert Recipe(regime="finetune", batch=16, epochs=3).schedule(100).steps(100) == 3 * 7
+    assert Recipe(regime="finetune", batch=4).schedule(100).epochs == 1000 * 4 // 100
     assert Recipe().schedule(100) == Recipe().schedule(10_000)
 
 

@@ -59,7 +59,7 @@ def _add_training_arguments(parser: argparse._ArgumentGroup) -> None:
     parser.add_argument("--batch", type=at_least(2), metavar="N")
     parser.add_argument("--rate", type=positive, metavar="R", help="learning rate of the heads")
     parser.add_argument("--backbone-rate", type=positive, metavar="R")
-    parser.add_argument("--weight-decay", type=share, metavar="D")
+    parser.add_argument("--weight-decay", type=share, metavar="D", help="how hard weights are pulled to 0")
     parser.add_argument("--weights", nargs="+", metavar="HEAD=W|learned", help="how much each loss counts")
     parser.add_argument("--box-loss", choices=("smooth-l1", "l2", "giou"), default="smooth-l1")
     parser.add_argument("--label-smoothing", type=share, metavar="S")
