@@ -106,9 +106,8 @@ class Dense(nn.Module):
 
     def _regressed(self, head: Regression, map_NDhw: Tensor, vectors_NFRQ: Tensor) -> Tensor:
         """(N, A, R, Q)"""
-        if not head.on_map:
-            return sliding_linear(head.standard(vectors_NFRQ), head.linear)
-        return sliding_linear(head.standard(map_NDhw), head.linear, self._slide.cells)
+        read, cells = (map_NDhw, self._slide.cells) if head.on_map else (vectors_NFRQ, (1, 1))
+        return sliding_linear(head.cell(head.standard(read)), head.linear, cells)
 
 
 def _classified(head: Classifier, vectors_NFRQ: Tensor) -> Tensor:

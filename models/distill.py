@@ -20,15 +20,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.transforms.v2 import functional as v2
 
 from models.augment import Augmentation, Pixels, augmented
 from models.backbone import read_by
 from models.losses import LossWeights, Targets, joint_loss
 from models.network import BOX, TAGS, Network
-from models.regimes import heads_of, paced
+from models.regimes import heads_of
 from models.serve import fused
 from models.train import Ints, Job, Schedule
+from models.windows import resized
 
 _STILL = 1e-6
 _MEASURED = 256  # pictures on which the teacher's maps are measured
@@ -56,9 +56,9 @@ def distillation(student: Network, lesson: Lesson) -> Job:
     """The job of training the whole student on the lesson."""
     student.to(memory_format=torch.channels_last)
     pupil = _Pupil(student, lesson)
-    rate = lesson.schedule.rate
+    taught = (student.backbone, *heads_of(student, student.heads).values(), pupil.toward)
     return Job(
-        modules=[(student.backbone, rate), *paced(heads_of(student, student.heads), rate), (pupil.toward, rate)],
+        modules=[(module, lesson.schedule.rate) for module in taught],
         loss_of=pupil.loss_of,
         count=len(lesson.pixels),
     )
@@ -80,7 +80,7 @@ class _Pupil:
         """The spread of each channel of the teacher's maps, (D, 1, 1), and of its features, (F,)."""
         spec, pixels = self._teacher.spec, self._lesson.pixels
         some = pixels[np.linspace(0, len(pixels) - 1, _MEASURED, dtype=np.int64)]
-        said = self._ask_teacher(_resized(some, (spec.height_px, spec.width_px)))
+        said = self._ask_teacher(resized(torch.from_numpy(some), (spec.height_px, spec.width_px)))
         maps = {name: _spread(said.maps[name].transpose(0, 1).flatten(1)).view(-1, 1, 1) for name in self._layers}
         return maps | {"": _spread(said.vector.T)}
 
@@ -95,7 +95,7 @@ class _Pupil:
         self._student.train()
         bf16 = torch.autocast("cpu", torch.bfloat16, enabled=lesson.bf16)
         with bf16, listening(self._student, self._layers) as maps:
-            features = self._student.backbone(_resized(pictures, size_px))
+            features = self._student.backbone(resized(torch.from_numpy(pictures), size_px))
             answers = {name: self._student.heads[name](features) for name in heads}
         known = known._replace(soft_tags=said.tags)
         parts = joint_loss({name: answer.float() for name, answer in answers.items()}, known, lesson.weights)
@@ -201,10 +201,3 @@ def listening(network: Network, layers: Iterable[str]) -> Iterator[dict[str, Ten
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _resized(pictures_BHWC: Pixels, size_px: tuple[int, int]) -> Tensor:
-    """uint8 (B, H, W, 3) at another size."""
-    pictures = torch.from_numpy(pictures_BHWC).permute(0, 3, 1, 2)
-    resized: Tensor = v2.resize(pictures, list(size_px), antialias=True)
-    return resized.permute(0, 2, 3, 1)

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from models.backbone import Features, Sizes
 
-_DETECTOR_CHANNELS = 64
+_CHANNELS = 64  # what a cell may say to a head that asks where something is
 _USUAL_BOX = (0.25, 0.25, 0.5, 0.5)  # x, y, w, h that a localizer starts from
 _RARE = 0.02  # share of cells in which a detector expects an object, before it has learned (arXiv 1708.02002)
 _STILL = 1e-4  # a channel that varies less says nothing
@@ -25,8 +25,6 @@ _STILL = 1e-4  # a channel that varies less says nothing
 
 class Classifier(nn.Module):
     """One logit per label, (B, C), from the vector. Softmax or sigmoid is the loss's and the predictor's business."""
-
-    pace = 1.0
 
     def __init__(self, sizes: Sizes, labels: int) -> None:
         super().__init__()
@@ -44,25 +42,25 @@ class Classifier(nn.Module):
 
 
 class Regression(nn.Module):
-    """(B, K, values) real numbers that say where something is: linear in every channel of every cell of the map, or in
-    the vector. Layers between would have to be learned from a few boxes.
+    """(B, K, values) real numbers that say where something is: linear in all cells of the map, or in the vector, of
+    which few channels are kept. What is bent on the way would have to be learned from a few boxes.
     """
-
-    pace = 0.1  # of the learning rate: a distance goes on growing where a softmax has long been sure
 
     def __init__(self, sizes: Sizes, attach: str, count: int, start: tuple[float, ...]) -> None:
         super().__init__()
         self.on_map, self.shape = attach == "conv", (count, len(start))
         channels, cells = (sizes.channels, sizes.height * sizes.width) if self.on_map else (sizes.vector, 1)
         self.standard = Standard(channels, cells)
-        self.linear = nn.Linear(channels * cells, count * len(start))
+        self.cell = nn.Conv2d(channels, _CHANNELS, kernel_size=1)
+        self.linear = nn.Linear(_CHANNELS * cells, count * len(start))
+        _start_linear(self.cell)
         _start_linear(self.linear, gain=0.1)
         with torch.no_grad():
             self.linear.bias.copy_(torch.tensor(start).repeat(count))
 
     def forward(self, features: Features) -> Tensor:
-        read = features.map if self.on_map else features.vector
-        values: Tensor = self.linear(self.standard(read).flatten(1)).unflatten(1, self.shape)
+        read = features.map if self.on_map else features.vector[:, :, None, None]
+        values: Tensor = self.linear(self.cell(self.standard(read)).flatten(1)).unflatten(1, self.shape)
         return values
 
     def adapt(self, features: Features) -> None:
@@ -93,14 +91,12 @@ class Detector(nn.Module):
     over all channels would cost more than a small backbone.
     """
 
-    pace = 1.0
-
     def __init__(self, sizes: Sizes, labels: int) -> None:
         super().__init__()
         self.standard = Standard(sizes.channels)
-        self.cell = nn.Conv2d(sizes.channels, _DETECTOR_CHANNELS, kernel_size=1)
-        self.around = nn.Conv2d(_DETECTOR_CHANNELS, _DETECTOR_CHANNELS, kernel_size=3, padding=1)
-        self.out = nn.Conv2d(_DETECTOR_CHANNELS, labels + 5, kernel_size=1)
+        self.cell = nn.Conv2d(sizes.channels, _CHANNELS, kernel_size=1)
+        self.around = nn.Conv2d(_CHANNELS, _CHANNELS, kernel_size=3, padding=1)
+        self.out = nn.Conv2d(_CHANNELS, labels + 5, kernel_size=1)
         _start_linear(self.cell)
         _start_linear(self.around)
         _start_linear(self.out, gain=0.1)

@@ -14,7 +14,7 @@ from models.resolve import ImageNet
 from models.spec import Spec
 from models.weights_file import load_torchvision_weights
 
-_READER = {Classifier: "linear", Localizer: "linear", Points: "linear", Detector: "cell"}  # the layer behind `standard`
+_READER = {Classifier: "linear", Localizer: "cell", Points: "cell", Detector: "cell"}  # the layer behind `standard`
 
 
 def served(network: Network, *, bf16: bool) -> Network:
@@ -35,12 +35,11 @@ def _folded(network: Network) -> Network:
 
 
 def _absorb(standard: Standard, layer: nn.Linear | nn.Conv2d) -> None:
-    """Make the layer, which reads one cell or lays all in a row, compute `layer(standard(x))` from x."""
+    """Make the layer, which looks at no neighbours, compute `layer(standard(x))` from x."""
     assert layer.bias is not None
     with torch.no_grad():
-        by_channel = layer.weight.view(len(layer.weight), len(standard.mean), -1)
-        by_channel.div_((standard.spread * standard.root).view(1, -1, 1))
-        layer.bias.sub_(by_channel.sum(dim=2) @ standard.mean)
+        layer.weight.div_((standard.spread * standard.root).view(1, -1, *[1] * (layer.weight.dim() - 2)))
+        layer.bias.sub_(layer.weight.flatten(1) @ standard.mean)
 
 
 def _rounded(network: Network) -> Network:
