@@ -48,19 +48,15 @@ def partners(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
     return tuple((number[left], number[right]) for left, right in mirrored.items() if right in number)
 
 
-def augmented(  # noqa: PLR0917  pictures and what is known of them, then how
+def augmented(
     pixels: Pixels,
     known: Targets,
     how: Augmentation,
     size_px: tuple[int, int],
     rng: np.random.Generator,
-    crops: Floats | None = None,
 ) -> tuple[Pixels, Targets]:
-    """B pictures (B, H, W, 3) as (B, *size_px, 3), and the targets as they are then.
-
-    `crops` xyxy (B, 4), where given, take the place of random ones.
-    """
-    crops = random_crops(len(pixels), how, rng) if crops is None else crops
+    """B pictures (B, H, W, 3) as (B, *size_px, 3), and the targets as they are then."""
+    crops = random_crops(len(pixels), how, rng)
     mirror = rng.random(len(pixels)) < how.mirror
     light = rng.uniform(1 - how.light, 1 + how.light, (len(pixels), 3))
     out = np.empty((len(pixels), *size_px, 3), np.uint8)
@@ -87,11 +83,6 @@ def random_crops(count: int, how: Augmentation, rng: np.random.Generator) -> Flo
     size = np.minimum(np.sqrt(np.stack([area * stretch, area / stretch], axis=1)), 1.0)
     corner = rng.random((count, 2)) * (1.0 - size)
     return np.concatenate([corner, corner + size], axis=1).astype(np.float32)
-
-
-def cropped(picture: Pixels, crop_xyxy: Floats, size_px: tuple[int, int]) -> Pixels:
-    """That part of one picture (H, W, 3), scaled to `size_px` (height, width)."""
-    return _View(picture.shape[:2], crop_xyxy, size_px, mirror=False).picture(picture)
 
 
 class _View:

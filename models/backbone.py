@@ -35,6 +35,10 @@ class Features(NamedTuple):
     map: Tensor
     vector: Tensor
 
+    def rows(self, index: Tensor | slice) -> Features:
+        """Of these pictures."""
+        return Features(self.map[index], self.vector[index])
+
 
 class Sizes(NamedTuple):
     """D, h, w of the last map, and F of the vector."""
@@ -71,8 +75,12 @@ class Backbone(nn.Module):
         self.train()
 
     def forward(self, pixels_BHWC: Tensor) -> Features:
-        map_BDhw, vector_BF = self.trunk(self.normalize(pixels_BHWC))
-        return Features(map_BDhw, vector_BF.flatten(1) if vector_BF is not None else map_BDhw.mean((2, 3)))
+        return features_of(*self.trunk(self.normalize(pixels_BHWC)))
+
+
+def features_of(map_BDhw: Tensor, vector_BF: Tensor | None) -> Features:
+    """What a trunk says; without a vector of its own the map's mean."""
+    return Features(map_BDhw, vector_BF.flatten(1) if vector_BF is not None else map_BDhw.mean((2, 3)))
 
 
 def classification_network(name: str) -> nn.Module:

@@ -1,9 +1,10 @@
 """A small network from random values, taught by labels and by what a larger one says of the same pictures.
 
 The student answers the labels and the main subject's box. Its teacher is a checkpoint that knows the labels: it gives
-soft tags (arXiv 1503.02531), pooled features, and, where both have the same layers, what each of them says on the way
-(hints, arXiv 1412.6550). Teacher and student see exactly the same crops, for long (arXiv 2106.05237). Small pictures
-come first (arXiv 2104.00298).
+soft tags (arXiv 1503.02531), pooled features, and, where both are of one architecture, what each block of layers says
+on the way (hints, arXiv 1412.6550). Such a student's blocks first learn side by side, each from what the teacher's
+block before it said (arXiv 2012.03096): what lies below need not be right before what lies above can learn. Teacher and
+student see exactly the same crops, for long (arXiv 2106.05237).
 """
 
 # B pictures, D channels, F length of the teacher's vector, T tags
@@ -11,20 +12,19 @@ come first (arXiv 2104.00298).
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from models.augment import Augmentation, Pixels, augmented
-from models.backbone import read_by
+from models.backbone import Features, features_of
 from models.losses import LossWeights, Targets, joint_loss
-from models.network import BOX, TAGS, Network
+from models.network import TAGS, Network
 from models.regimes import heads_of
 from models.serve import fused
 from models.train import Ints, Job, Schedule
@@ -32,7 +32,7 @@ from models.windows import resized
 
 _STILL = 1e-6
 _MEASURED = 256  # pictures on which the teacher's maps are measured
-_LEAST_SPREAD = 0.25  # of what its layer says: as which a channel counts that hardly ever changes
+_LEAST_SPREAD = 0.25  # of what its block says: as which a channel counts that hardly ever changes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,96 +42,98 @@ class Lesson:
     pixels: Pixels
     targets: Targets
     teacher: Network
-    schedule: Schedule
     weights: LossWeights
     how: Augmentation
-    small_px: int  # side of the pictures in the first epochs
-    small_share: float = 0.4  # of all steps
     hints_weight: float = 2.0
     features_weight: float = 1.0
     bf16: bool = False  # the student computes in it while it learns, and keeps its weights in fp32
 
 
-def distillation(student: Network, lesson: Lesson) -> Job:
+def blocks_apart(student: Network, lesson: Lesson, schedule: Schedule) -> Job:
+    """The job of training each block on what the teacher's block before it says, and heads on its last one."""
+    pupil = _Pupil(student, lesson, apart=True)
+    for head in heads_of(student, student.heads).values():
+        head.adapt(pupil.first_said.features)
+    return _job(student, pupil, schedule)
+
+
+def distillation(student: Network, lesson: Lesson, schedule: Schedule) -> Job:
     """The job of training the whole student on the lesson."""
-    student.to(memory_format=torch.channels_last)
-    pupil = _Pupil(student, lesson)
-    taught = (student.backbone, *heads_of(student, student.heads).values(), pupil.toward)
-    return Job(
-        modules=[(module, lesson.schedule.rate) for module in taught],
-        loss_of=pupil.loss_of,
-        count=len(lesson.pixels),
-    )
+    return _job(student, _Pupil(student, lesson, apart=False), schedule)
+
+
+def _job(student: Network, pupil: _Pupil, schedule: Schedule) -> Job:
+    rate, heads = schedule.backbone_rate, student.heads.values()
+    modules = [(student.backbone, rate), (pupil.toward, rate), *((head, schedule.rate) for head in heads)]
+    return Job(modules=modules, loss_of=pupil.loss_of, count=pupil.pictures)
 
 
 class _Pupil:
-    """The student at its lesson: how far it is, and the layer towards the teacher's features."""
+    """A student that listens: the teacher's word on each minibatch, and what the student is wrong by.
 
-    def __init__(self, student: Network, lesson: Lesson) -> None:
-        self._student, self._lesson = student, lesson
-        self._layers = shared_layers(student, lesson.teacher)
-        self._heard = {name: str(read_by(lesson.teacher.backbone.trunk, name).target) for name in self._layers}
+    With `apart` every block reads what the teacher's block before it said, of pictures of the student's size.
+    """
+
+    def __init__(self, student: Network, lesson: Lesson, *, apart: bool) -> None:
+        student.to(memory_format=torch.channels_last)
+        self._student, self._lesson, self._apart = student, lesson, apart
+        self._ends = shared_ends(student, lesson.teacher)
+        self._heard = served_ends(lesson.teacher) if self._ends else {}
         self._teacher = served_teacher(lesson.teacher)
-        self._spread = self._measured()
+        own, theirs = student.spec, lesson.teacher.spec
+        seen = own if apart else theirs
+        self._size_px, self._shown_px = (own.height_px, own.width_px), (seen.height_px, seen.width_px)
+        self.first_said = self._of_some()
+        self._spread = _spreads(self.first_said)
         self.toward = nn.Linear(student.backbone.sizes.vector, lesson.teacher.backbone.sizes.vector)
-        self._small_steps = round(lesson.small_share * lesson.schedule.steps(len(lesson.pixels)))
+        self.pictures = len(lesson.pixels)
 
-    def _measured(self) -> dict[str, Tensor]:
-        """The spread of each channel of the teacher's maps, (D, 1, 1), and of its features, (F,)."""
-        spec, pixels = self._teacher.spec, self._lesson.pixels
+    def _of_some(self) -> Said:
+        """The teacher's word on pictures spread over all."""
+        pixels = self._lesson.pixels
         some = pixels[np.linspace(0, len(pixels) - 1, _MEASURED, dtype=np.int64)]
-        said = self._ask_teacher(resized(torch.from_numpy(some), (spec.height_px, spec.width_px)))
-        maps = {name: _spread(said.maps[name].transpose(0, 1).flatten(1)).view(-1, 1, 1) for name in self._layers}
-        return maps | {"": _spread(said.vector.T)}
+        return self._ask_teacher(resized(torch.from_numpy(some), self._shown_px))
 
-    def loss_of(self, index: Ints, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
+    def loss_of(self, index: Ints, rng: np.random.Generator, _: int) -> dict[str, Tensor]:
         """One minibatch: both see the same part of each picture."""
         lesson = self._lesson
         known = lesson.targets.rows(torch.from_numpy(index))
-        spec = lesson.teacher.spec
-        pictures, known = augmented(lesson.pixels[index], known, lesson.how, (spec.height_px, spec.width_px), rng)
+        pictures, known = augmented(lesson.pixels[index], known, lesson.how, self._shown_px, rng)
         said = self._ask_teacher(torch.from_numpy(pictures))
-        size_px, heads = self._stage(step)
         self._student.train()
-        bf16 = torch.autocast("cpu", torch.bfloat16, enabled=lesson.bf16)
-        with bf16, listening(self._student, self._layers) as maps:
-            features = self._student.backbone(resized(torch.from_numpy(pictures), size_px))
-            answers = {name: self._student.heads[name](features) for name in heads}
+        backbone = self._student.backbone
+        with torch.autocast("cpu", torch.bfloat16, enabled=lesson.bf16):
+            listener = _Listener(backbone.trunk, self._ends, said.maps if self._apart else None)
+            shown = backbone.normalize(resized(torch.from_numpy(pictures), self._size_px))
+            features = features_of(*listener.run(shown))
+            answers = self._student.answers(features)
         known = known._replace(soft_tags=said.tags)
         parts = joint_loss({name: answer.float() for name, answer in answers.items()}, known, lesson.weights)
-        aim = (self.toward(features.vector.float()) - said.vector) / self._spread[""]
-        parts["features"] = lesson.features_weight * aim.square().mean()
-        if self._layers:
-            parts["hints"] = lesson.hints_weight * self._hint_loss(maps, said.maps)
+        if self._ends:
+            parts["hints"] = self._hint_loss(listener.said, said.maps)
+        if not self._apart:
+            aim = (self.toward(features.vector.float()) - said.features.vector) / self._spread[""]
+            parts["features"] = lesson.features_weight * aim.square().mean()
         return parts
 
-    def _stage(self, step: int) -> tuple[tuple[int, int], list[str]]:
-        """The pictures' size, and the heads that can be asked: a localizer knows maps of one size only."""
-        spec, small = self._student.spec, self._lesson.small_px
-        if step < self._small_steps:
-            return (small, small), [name for name in self._student.heads if name != BOX]
-        return (spec.height_px, spec.width_px), list(self._student.heads)
-
     def _hint_loss(self, mine: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> Tensor:
-        """The mean over layers of the squared distance, in spreads of the teacher's channels."""
+        """The squared distance of each block in spreads of the teacher's channels: their weighed mean; of blocks that
+        learn apart, where none takes anything from another, their sum."""
         wrong: list[Tensor] = []
-        for name in self._layers:
-            said = mine[name]
+        for name, said in mine.items():
             aim = functional.interpolate(theirs[name], said.shape[2:], mode="bilinear", align_corners=False)
             distance = _Distance.apply(said, aim.to(said.dtype), self._spread[name].reciprocal().to(said.dtype))
             wrong.append(distance)
-        return torch.stack(wrong).mean()
+        return torch.stack(wrong).sum() if self._apart else self._lesson.hints_weight * torch.stack(wrong).mean()
 
     def _ask_teacher(self, pixels_BHWC: Tensor) -> Said:
         """In bfloat16, which is twice as fast where a CPU has it: the student meets far larger noise elsewhere."""
-        with (
-            torch.no_grad(),
-            torch.autocast("cpu", torch.bfloat16),
-            listening(self._teacher, self._heard.values()) as maps,
-        ):
-            features, answers = self._teacher(pixels_BHWC)
-        said = {name: maps[heard].float() for name, heard in self._heard.items()}
-        return Said(said, features.vector.float(), answers[TAGS].float().softmax(dim=1))
+        backbone = self._teacher.backbone
+        listener = _Listener(backbone.trunk, self._heard)
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            features = features_of(*listener.run(backbone.normalize(pixels_BHWC)))
+            tags = self._teacher.answers(features, [TAGS])[TAGS]
+        return Said(listener.said, Features(features.map, features.vector.float()), tags.float().softmax(dim=1))
 
 
 def _spread(said_DN: Tensor) -> Tensor:
@@ -159,22 +161,68 @@ class _Distance(torch.autograd.Function):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A teacher's word on B pictures: maps by layer (B, D, h, w), features (B, F), soft tags (B, T)."""
+    """A teacher's word on B pictures: maps by block (B, D, h, w), what its heads read, soft tags (B, T)."""
 
     maps: Mapping[str, Tensor]
-    vector: Tensor
+    features: Features
     tags: Tensor
 
 
-def shared_layers(student: Network, teacher: Network) -> list[str]:
-    """BatchNorm layers behind an expansion or a projection that both networks have, the same width in both."""
-    theirs = {
-        name: layer for name, layer in teacher.backbone.trunk.named_modules() if isinstance(layer, nn.BatchNorm2d)
-    }
-    mine = {name: layer for name, layer in student.backbone.trunk.named_modules() if isinstance(layer, nn.BatchNorm2d)}
-    if mine.keys() != theirs.keys():
-        return []
-    return [name for name in mine if mine[name].num_features == theirs[name].num_features]
+def _spreads(said: Said) -> dict[str, Tensor]:
+    """Of each channel of the teacher's maps, (D, 1, 1), and, under no name, of its features, (F,)."""
+    maps = {name: _spread(heard.float().transpose(0, 1).flatten(1)) for name, heard in said.maps.items()}
+    return {name: spread.view(-1, 1, 1) for name, spread in maps.items()} | {"": _spread(said.features.vector.T)}
+
+
+class _Listener(fx.Interpreter):
+    """One pass through a trunk that leaves in `said` what its blocks say, by their `ends`: nodes, and what they are
+    called there. What is said of a block `instead` is what the next one reads."""
+
+    def __init__(self, trunk: fx.GraphModule, ends: Mapping[str, str], instead: Mapping[str, Tensor] | None = None):
+        super().__init__(trunk)
+        self._ends, self._instead = ends, instead
+        self.said: dict[str, Tensor] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        if n.name not in self._ends:
+            return value
+        name = self._ends[n.name]
+        self.said[name] = value
+        return value if self._instead is None else self._instead[name].to(value.dtype)
+
+
+def block_ends(trunk: fx.GraphModule) -> list[fx.Node]:
+    """What each block says: the last node of the layers whose names begin with the same two parts, as torchvision calls
+    what belongs together; what is added behind them is theirs. A convolution says nothing before its BatchNorm."""
+    last: dict[str, fx.Node] = {}
+    block = ""
+    for node in trunk.graph.nodes:
+        if node.op == "call_module":
+            block = ".".join(str(node.target).split(".")[:2])
+        if block and node.op in ("call_module", "call_function", "call_method"):
+            last[block] = node
+    return [node for node in last.values() if not any(_is_batchnorm(trunk, user) for user in node.users)]
+
+
+def _is_batchnorm(trunk: fx.GraphModule, node: fx.Node) -> bool:
+    return node.op == "call_module" and isinstance(trunk.get_submodule(str(node.target)), nn.BatchNorm2d)
+
+
+def shared_ends(student: Network, teacher: Network) -> dict[str, str]:
+    """Nodes of the student by the name of the teacher's node that says the same; none of another architecture."""
+    own, theirs = student.spec, teacher.spec
+    if (own.backbone, own.attach) != (theirs.backbone, theirs.attach):
+        return {}
+    return {node.name: node.name for node in block_ends(student.backbone.trunk)}
+
+
+def served_ends(teacher: Network) -> dict[str, str]:
+    """The same of the teacher as it is served: a BatchNorm is part of the convolution that it read."""
+    trunk, ends = teacher.backbone.trunk, dict[str, str]()
+    for node in block_ends(trunk):
+        ends[node.all_input_nodes[0].name if _is_batchnorm(trunk, node) else node.name] = node.name
+    return ends
 
 
 def served_teacher(teacher: Network) -> Network:
@@ -182,22 +230,3 @@ def served_teacher(teacher: Network) -> Network:
     served = copy.deepcopy(teacher).eval()
     served.backbone.trunk = fused(served.backbone.trunk)
     return served.to(memory_format=torch.channels_last)
-
-
-@contextmanager
-def listening(network: Network, layers: Iterable[str]) -> Iterator[dict[str, Tensor]]:
-    """Inside, a forward pass leaves what these layers of the trunk say in the dict."""
-    heard: dict[str, Tensor] = {}
-
-    def ear(name: str) -> object:
-        def hear(_: nn.Module, __: object, said: Tensor) -> None:
-            heard[name] = said
-
-        return hear
-
-    hooks = [network.backbone.trunk.get_submodule(name).register_forward_hook(ear(name)) for name in layers]  # type: ignore[arg-type]
-    try:
-        yield heard
-    finally:
-        for hook in hooks:
-            hook.remove()

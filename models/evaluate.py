@@ -63,22 +63,27 @@ class Answers:
         return best
 
 
-def answers(network: Network, pixels: npt.NDArray[np.uint8]) -> Answers:
-    """Run the network over uint8 (N, H, W, 3), in eval mode, on the device where it lies."""
+def answers(network: Network, pixels: npt.NDArray[np.uint8], heads: Sequence[str] | None = None) -> Answers:
+    """Run the network over uint8 (N, H, W, 3), in eval mode, on the device where it lies. Of all heads, or of these."""
     network.eval()
     parts, device = [], network.device
     with torch.inference_mode():
         for at in range(0, len(pixels), _CHUNK):
-            said = network(torch.from_numpy(pixels[at : at + _CHUNK]).to(device))[1]
+            features = network.backbone(torch.from_numpy(pixels[at : at + _CHUNK]).to(device))
+            said = network.answers(features, heads)
             parts.append({name: part.cpu() for name, part in said.items()})
     return _joined(parts, network.spec)
 
 
-def answers_from(network: Network, features: Features) -> Answers:
-    """The heads' answers on features computed before."""
+def answers_from(network: Network, features: Features, heads: Sequence[str] | None = None) -> Answers:
+    """The heads' answers on features computed before. Of all heads, or of these."""
+    network.eval()
+    parts = []
     with torch.inference_mode():
-        part = network.eval().answers(Features(features.map.float(), features.vector.float()))
-    return _joined([part], network.spec)
+        for at in range(0, len(features.vector), _CHUNK):
+            some = features.rows(slice(at, at + _CHUNK))
+            parts.append(network.answers(Features(some.map.float(), some.vector.float()), heads))
+    return _joined(parts, network.spec)
 
 
 def _joined(parts: Sequence[Mapping[str, Tensor]], spec: Spec) -> Answers:

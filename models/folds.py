@@ -7,6 +7,7 @@ calibrated on what was said out of fold. No epoch is chosen: all are run, so no 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -33,30 +34,35 @@ def learn_in_folds(data: Dataset, plan: Plan, recipe: Recipe, folds: int, around
     """
     apart = split(data, None, recipe.seed, recipe.heldout)["heldout"]
     rows = np.setdiff1d(np.arange(len(data)), apart)
-    fold = _folds_of(data.rows(rows), folds, recipe.seed)
+    fold = _folds_of(data.rows(rows), folds, recipe.seed)  # -1: always taught
     said, memory = [], Memory(around.features)
     for number in range(folds):
         ready = prepare_parts(data, {"train": rows[fold != number]}, None, plan, recipe, memory)
-        run_through(ready, plan, recipe, around, f"fold{number}")
+        run_through(ready, plan, recipe, _named(around, f"fold {number + 1}"), f"fold{number}")
         said.append(answers(ready.network, data.pixels[rows[fold == number]]))
     ready = prepare_parts(data, {"train": rows, "heldout": apart}, None, plan, recipe, memory)
     done = run_through(ready, plan, recipe, around, "run")
     order = np.concatenate([rows[fold == number] for number in range(folds)])
-    part, found = data.rows(order), together(said, np.bincount(fold, minlength=folds))
+    part, found = data.rows(order), together(said, np.bincount(fold[fold >= 0], minlength=folds))
     truth = truth_of(part, Plan.of(ready.network.spec)).without(ready.kept)
-    metrics = {
-        "folds": examined(found, truth, ready.network.spec, part.group) | {"count": folds},
-        "calibration": calibrate(ready.network, found, truth),
-    }
+    calibration, found = calibrate(ready.network, found, truth)
+    figures = examined(found, truth, ready.network.spec, part.group) | {"count": folds}
+    metrics = {"folds": figures, "calibration": calibration}
     return Learned(ready.network, checkpoint_info(ready, recipe, metrics, done), ready.kept)
+
+
+def _named(around: Surroundings, name: str) -> Surroundings:
+    """Who watches is told which network it is that learns."""
+    return replace(around, watch=lambda now: around.watch(replace(now, stage=f"{name} {now.stage}")))
 
 
 def _folds_of(part: Dataset, folds: int, seed: int) -> Ints:
     """The fold of each picture. Raises DataError."""
     cluster = clusters(dhash(part.pixels), part.group, part.path)
-    if (scenes := len(np.unique(cluster))) < folds:
+    fold = folded(cluster, part.label, folds, seed)
+    if (scenes := len(np.unique(cluster[fold >= 0]))) < folds:
         raise DataError(f"--folds {folds}: there are {scenes} scenes only. Use fewer, or give clips of more scenes")
-    return folded(cluster, part.label, folds, seed)
+    return fold
 
 
 def together(parts: Sequence[Answers], sizes: Ints) -> Answers:

@@ -21,6 +21,7 @@ _CHANNELS = 64  # what a cell may say to a head that asks where something is
 _USUAL_BOX = (0.25, 0.25, 0.5, 0.5)  # x, y, w, h that a localizer starts from
 _RARE = 0.02  # share of cells in which a detector expects an object, before it has learned (arXiv 1708.02002)
 _STILL = 1e-4  # a channel that varies less says nothing
+_CHUNK = 256  # pictures whose features are measured at once
 
 
 class Classifier(nn.Module):
@@ -133,8 +134,14 @@ class Standard(nn.Module):
 
     def measure(self, x: Tensor) -> None:
         """x (N, D) or (N, D, h, w). A channel that never changes stays as it is."""
-        by_channel = x.float().transpose(0, 1).flatten(1)
-        spread, mean = torch.std_mean(by_channel, dim=1)
+        count = x.numel() // x.shape[1]
+        total, square = torch.zeros(2, x.shape[1], dtype=torch.float64)
+        for at in range(0, len(x), _CHUNK):
+            by_channel = x[at : at + _CHUNK].double().transpose(0, 1).flatten(1)
+            total += by_channel.sum(dim=1)
+            square += by_channel.square().sum(dim=1)
+        mean = total / count
+        spread = ((square / count - mean.square()) * count / (count - 1)).clamp(min=0).sqrt()
         self.mean.copy_(mean)
         self.spread.copy_(torch.where(spread > _STILL, spread, 1.0))
 

@@ -16,7 +16,7 @@ import torch
 
 from models.backbone import Features
 from models.cache import FeatureCache
-from models.calibrate import calibrate
+from models.calibrate import calibrate, says_probabilities
 from models.data.dataset import Dataset
 from models.evaluate import Answers, answers, answers_from, judged
 from models.features import FeatureReader
@@ -26,7 +26,6 @@ from models.network import Network
 from models.precision import BF16, effect_of_bf16
 from models.recipe import Recipe
 from models.regimes import Material, Memory, heads_on, varied_features, whole
-from models.resolve import ImageNet, resolve
 from models.spec import FROZEN, SCRATCH, SEQUENTIAL, CheckpointInfo
 from models.split import Shares, clusters, dhash, leaks, parted
 from models.stages import Run, Stage, Stages, Watch
@@ -67,13 +66,15 @@ class Surroundings:
 def split(data: Dataset, val: Dataset | None, seed: int, heldout: float = 0.0) -> dict[str, Ints]:
     """Numbers of the pictures to train on, to choose by and to judge by: by scene and near-duplicate, never by frame.
 
-    With a `val` of its own everything is trained on, except files whose content, or whose like, is in `val` too.
+    With a `val` of its own nothing is kept to choose by, and files whose content, or whose like, is there are left out.
     """
+    rows, shares = np.arange(len(data)), Shares(heldout=heldout)
     if val is not None:
         leaked = leaks(data, val).files
-        return {"train": np.array([k for k, file in enumerate(data.file) if int(file) not in leaked], np.int64)}
-    cluster = clusters(dhash(data.pixels), data.group, data.path)
-    return dict(parted(cluster, data.label, Shares(heldout=heldout), seed))
+        rows, shares = np.flatnonzero([int(file) not in leaked for file in data.file]), Shares(val=0.0, heldout=heldout)
+    cluster = clusters(dhash(data.pixels), data.group, data.path)[rows]
+    parts = parted(cluster, [data.label[k] for k in rows], shares, seed)
+    return {name: rows[part] for name, part in parts.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ def prepare_parts(  # noqa: PLR0917  the data and their parts, then what is made
     taught, chosen_by = part("train"), part("val")
     if val is not None:
         chosen_by = Part(val, np.arange(len(val)), truth_of(val, spoken).without(kept))
-    if recipe.regime not in (SCRATCH, FROZEN) and isinstance(resolve(recipe.base), ImageNet):
+    if recipe.regime not in (SCRATCH, FROZEN):
         measure_batchnorm(network, taught.some_pixels(_MEASURED))
     material = Material(
         pixels=data.pixels,
@@ -178,8 +179,7 @@ def learn(data: Dataset, val: Dataset | None, plan: Plan, recipe: Recipe, around
     network, part = ready.network, ready.chosen_by
     metrics: dict[str, Any] = {}
     if len(part):
-        found = answers(network, part.pixels)
-        calibration = calibrate(network, found, part.truth)
+        calibration, found = calibrate(network, answers(network, part.pixels), part.truth)
         metrics = {"val": judged(found, part.truth, network.spec), "calibration": calibration}
     return Learned(network, checkpoint_info(ready, recipe, metrics, done), ready.kept, part)
 
@@ -187,7 +187,8 @@ def learn(data: Dataset, val: Dataset | None, plan: Plan, recipe: Recipe, around
 def run_through(ready: Prepared, plan: Plan, recipe: Recipe, around: Surroundings, name: str) -> list[dict[str, Any]]:
     """All stages; of the same name, data and recipe, killed ones go on."""
     taught = ready.taught
-    key = key_of(recipe, plan, ready.digests, (len(taught), *taught.source.pixels.shape[1:]))
+    truths = taught.truth.digest(), ready.chosen_by.truth.digest()
+    key = key_of(recipe, plan, ready.digests, truths, (len(taught), *taught.source.pixels.shape[1:]))
     journal = Journal(around.state / name, key) if around.state is not None else None
     run = Run(ready.network, ready.chosen_by.truth, around.watch, patience=recipe.patience, journal=journal)
     return run.through(ready.stages, recipe.seed)
@@ -215,7 +216,7 @@ def checkpoint_info(
     return CheckpointInfo(
         spec=network.spec,
         version="",
-        calibrated=bool(metrics.get("calibration")),
+        calibrated=says_probabilities(network.spec, metrics.get("calibration", {})),
         training={"recipe": asdict(recipe), "opencv": cv2.__version__, **facts_of(taught), "stages": done},
         metrics=dict(metrics) | judge | {BF16: effect_of_bf16(network, shown)},
         split=ready.digests,
@@ -260,7 +261,7 @@ class Lesson:
         schedule, shown = self.recipe.schedule(len(self.material.rows)), self.chosen_by.pixels
         self.network.to(self.recipe.device)
         job = whole(self.network, self.material, names, schedule)
-        return Stage(job, schedule, lambda: answers(self.network, shown))
+        return Stage(job, schedule, lambda: answers(self.network, shown, names))
 
     def on_features(self, names: Sequence[str], schedule: Schedule) -> Stage:
         """Heads alone, on features that are computed once, of several variants of each picture."""
@@ -268,13 +269,13 @@ class Lesson:
         if self.recipe.augment:
             count = int(np.clip(_CACHED_PICTURES // max(1, len(self.material.pixels)), 2, _MOST_VARIANTS))
         size_px = network.spec.height_px, network.spec.width_px
-        maps = any(not isinstance(network.heads[name], Classifier) for name in network.heads)
+        maps = any(not isinstance(network.heads[name], Classifier) for name in names)
         reader = FeatureReader(network, self.memory.cache, maps=maps, device=torch.device(self.recipe.device))
         compute = partial(varied_features, self.material, size_px, self.recipe.seed, reader, count)
         variants = self.memory.variants(reader.weights, compute)
         of_val = self._of_val(variants[0].features, reader)
         job = heads_on(network, variants, self.material, names, schedule.rate)
-        return Stage(job, schedule, lambda: answers_from(network, of_val) if of_val is not None else Answers())
+        return Stage(job, schedule, lambda: answers_from(network, of_val, names) if of_val is not None else Answers())
 
     def _of_val(self, features: Features, reader: FeatureReader) -> Features | None:
         """Features of the pictures that the epoch is chosen by: they are there, or are data of their own."""
@@ -282,8 +283,7 @@ class Lesson:
             return None
         if self.chosen_by.source.pixels is not self.material.pixels:
             return reader(self.chosen_by.pixels)
-        rows = torch.from_numpy(self.chosen_by.rows)
-        return Features(features.map[rows], features.vector[rows])
+        return features.rows(torch.from_numpy(self.chosen_by.rows))
 
 
 def facts_of(taught: Part) -> dict[str, Any]:

@@ -12,34 +12,36 @@ import numpy.typing as npt
 import torch
 
 from models.augment import Augmentation
-from models.calibrate import calibrate
+from models.calibrate import calibrate, says_probabilities
 from models.data.dataset import Dataset
-from models.distill import Lesson, distillation
-from models.evaluate import answers, judged
+from models.distill import Lesson, blocks_apart, distillation, shared_ends
+from models.evaluate import Answers, answers, judged
 from models.journal import Journal, key_of
 from models.learn import Learned, Part, facts_of
 from models.losses import LossWeights
-from models.network import BOX, Network
+from models.network import Network
 from models.precision import BF16, effect_of_bf16
 from models.spec import CheckpointInfo, Spec
 from models.stages import Run, Stage, Watch
 from models.targets import Plan, truth_of
 from models.teachers import Detector, main_subject
 from models.train import Schedule
+from models.whole_file import whole_file
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 _SAVE_EVERY = 500  # pictures
-_SMALLER = 80 / 112  # side of the pictures in the first epochs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
-    """What the student is and how long it learns. `spec.tags` are the teacher's."""
+    """What the student is and how long it learns: its blocks apart, where the teacher has the same ones, and then the
+    whole. `spec.tags` are the teacher's."""
 
     spec: Spec
+    blocks: Schedule
     schedule: Schedule
     seed: int
     bf16: bool = False
@@ -63,30 +65,35 @@ def teach(  # noqa: PLR0917  the data, who teaches, and how
         pixels=taught.pixels,
         targets=taught.truth.targets(),
         teacher=teacher[0],
-        schedule=course.schedule,
-        weights=LossWeights(parts={BOX: 5.0}, label_smoothing=0.05),
+        weights=LossWeights(label_smoothing=0.05),
         how=Augmentation(smallest_area=0.35, stretch=1.33, light=0.3),
-        small_px=round(spec.height_px * _SMALLER),
         bf16=course.bf16,
     )
-
-    def stage() -> Stage:
-        job = distillation(network, lesson)
-        return Stage(job, course.schedule, lambda: answers(network, shown[part["val"]]))
-
-    journal = Journal(state / "run", key_of(course, teacher[1].version, data.digests, lesson.pixels.shape))
-    done = Run(network, truth["val"], watch, journal=journal).through([("distilled", stage)], course.seed)
-    calibration = calibrate(network, answers(network, shown[part["val"]]), truth["val"])
+    stages = [("distilled", lambda: _whole(network, lesson, course.schedule, shown[part["val"]]))]
+    if shared_ends(network, lesson.teacher):
+        stages.insert(0, ("blocks", lambda: _blocks(network, lesson, course.blocks)))
+    journal = Journal(state / "run", key_of(course, teacher[1].version, data.digests, taught.truth.digest()))
+    done = Run(network, truth["val"], watch, journal=journal).through(stages, course.seed)
+    calibration, _ = calibrate(network, answers(network, shown[part["val"]]), truth["val"])
     figures = {name: judged(answers(network, shown[part[name]]), truth[name], spec) for name in ("val", "heldout")}
     info = CheckpointInfo(
         spec=spec,
         version="",
-        calibrated=True,
+        calibrated=says_probabilities(spec, calibration),
         training=_facts(taught, course, teacher[1]) | {"stages": done},
         metrics=figures | {"calibration": calibration, BF16: effect_of_bf16(network, shown[part["val"]])},
         split={name: data.digests_of(rows) for name, rows in part.items()},
     )
     return Learned(network, info)
+
+
+def _blocks(network: Network, lesson: Lesson, schedule: Schedule) -> Stage:
+    """Blocks that learned apart fit together by chance: the last epoch is the best."""
+    return Stage(blocks_apart(network, lesson, schedule), schedule, Answers)
+
+
+def _whole(network: Network, lesson: Lesson, schedule: Schedule, val: Pixels) -> Stage:
+    return Stage(distillation(network, lesson, schedule), schedule, lambda: answers(network, val))
 
 
 def _parted(data: Dataset, teacher: CheckpointInfo) -> dict[str, Ints]:
@@ -101,6 +108,7 @@ def _facts(taught: Part, course: Course, teacher: CheckpointInfo) -> dict[str, A
         "base": "random values",
         "regime": "distilled",
         "teacher": {"backbone": teacher.spec.backbone, "version": teacher.version},
+        "blocks": asdict(course.blocks),
         "schedule": asdict(course.schedule),
         "seed": course.seed,
         "boxes": int(np.isfinite(taught.truth.box).all(axis=1).sum()),
@@ -121,10 +129,10 @@ def subject_boxes(data: Dataset, aspect: Floats, detector: Detector, cache: Path
 
 
 def _kept(path: Path, count: int, compute: Callable[[Ints], Floats]) -> Floats:
-    path.parent.mkdir(parents=True, exist_ok=True)
     rows: Floats = np.load(path) if path.is_file() else np.empty((0, 4), np.float32)
     while len(rows) < count:
         end = min(len(rows) + _SAVE_EVERY, count)
         rows = np.concatenate([rows, compute(np.arange(len(rows), end)).astype(np.float32)])
-        np.save(path, rows)
+        with whole_file(path) as temporary, temporary.open("wb") as file:
+            np.save(file, rows)
     return rows

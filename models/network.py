@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -36,9 +38,9 @@ class Network(nn.Module):
         features: Features = self.backbone(pixels_BHWC)
         return features, self.answers(features)
 
-    def answers(self, features: Features) -> dict[str, Tensor]:
-        """Every head's output for features that are there already; what they mean is said in `models.heads`."""
-        return {name: head(features) for name, head in self.heads.items()}
+    def answers(self, features: Features, heads: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """What every head, or these, say of features that are there already: see `models.heads`."""
+        return {name: head(features) for name, head in self.heads.items() if heads is None or name in heads}
 
 
 def _heads(spec: Spec, backbone: Backbone) -> dict[str, Head]:

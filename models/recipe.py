@@ -42,7 +42,7 @@ class Recipe:
     seed: int = 0
     heldout: float = 0.0  # share of each class that takes no part, and is judged at the end
     size_px: int | None = None
-    attach: str = "conv"
+    attach: str | None = None  # as the base has it; torchvision's: conv
     batch: int | None = None
     rate: float | None = None
     backbone_rate: float | None = None
@@ -66,9 +66,9 @@ class Recipe:
         rate, backbone_rate = _RATES.get(regime, _SCRATCH_RATES)
         usual = _FROZEN_BATCH if regime == FROZEN else min(_BATCH, max(_LEAST_BATCH, pictures // _STEPS_AN_EPOCH))
         batch = self.batch or usual
-        epochs = _EPOCHS[regime] if regime == FROZEN else max(_EPOCHS[regime], _LEAST_STEPS * batch // pictures)
+        least = 0 if regime == FROZEN else _LEAST_STEPS * min(batch, pictures) // pictures
         return Schedule(
-            epochs=self.epochs or epochs,
+            epochs=self.epochs or max(_EPOCHS[regime], least),
             batch=batch,
             rate=self.rate or rate,
             backbone_rate=self.backbone_rate if self.backbone_rate is not None else backbone_rate,

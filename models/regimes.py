@@ -20,6 +20,7 @@ from models.train import Ints, Job, LearnedWeights, Schedule
 
 Pixels = npt.NDArray[np.uint8]
 
+_CHUNK = 512  # pictures that are varied at once
 _SMALL, _SMALL_SHARE = 0.75, 0.5  # side of the first pictures, and for how many of the steps
 
 
@@ -57,8 +58,8 @@ def heads_on(
 
     def loss_of(index: Ints, _: np.random.Generator, __: int) -> dict[str, Tensor]:
         rows = torch.from_numpy(index)
-        part = Features(features.map[rows].float(), features.vector[rows].float())
-        answers = {name: head(part) for name, head in heads.items()}
+        part = features.rows(rows)
+        answers = network.answers(Features(part.map.float(), part.vector.float()), names)
         return joint_loss(answers, targets.rows(rows), material.weights)
 
     return Job(
@@ -125,9 +126,21 @@ def varied_features(
     mirror = Augmentation(smallest_area=1.0, stretch=1.0, mirror=1.0, light=0.0, partners=material.how.partners)
     variants = []
     for how in [NO_AUGMENTATION, mirror, *[material.how] * count][:count]:
-        pixels, known = augmented(material.pixels, material.targets, how, size_px, rng)
-        variants.append(Variant(features_of(pixels), known))
+        parts = []
+        for at in range(0, len(material.pixels), _CHUNK):
+            known = material.targets.rows(torch.arange(len(material.pixels))[at : at + _CHUNK])
+            pixels, known = augmented(material.pixels[at : at + _CHUNK], known, how, size_px, rng)
+            parts.append(Variant(features_of(pixels), known))
+        variants.append(_joined(parts))
     return variants
+
+
+def _joined(parts: Sequence[Variant]) -> Variant:
+    """One after the other."""
+    maps, vectors = zip(*(part.features for part in parts), strict=True)
+    columns = zip(*(part.targets for part in parts), strict=True)
+    known = (None if column[0] is None else torch.cat(column) for column in columns)
+    return Variant(Features(torch.cat(maps), torch.cat(vectors)), Targets(*known))  # type: ignore[arg-type]
 
 
 class Memory:
@@ -149,8 +162,5 @@ class Memory:
 def _taught(variants: Sequence[Variant], index: Ints) -> tuple[Features, Targets]:
     """These pictures in all variants, one variant after the other."""
     rows = torch.from_numpy(index)
-    maps = torch.cat([variant.features.map[rows] for variant in variants])
-    vectors = torch.cat([variant.features.vector[rows] for variant in variants])
-    columns = zip(*(variant.targets.rows(rows) for variant in variants), strict=True)
-    known = (None if column[0] is None else torch.cat(column) for column in columns)
-    return Features(maps, vectors), Targets(*known)  # type: ignore[arg-type]
+    joined = _joined([Variant(variant.features.rows(rows), variant.targets.rows(rows)) for variant in variants])
+    return joined.features, joined.targets

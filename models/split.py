@@ -109,15 +109,17 @@ def parted(cluster: npt.NDArray[np.int64], label: Sequence[Hashable], shares: Sh
 def folded(cluster: npt.NDArray[np.int64], label: Sequence[Hashable], folds: int, seed: int) -> Ints:
     """The fold of each picture, (N,), from 0: no cluster is parted, and each label's are spread over all folds.
 
-    A cluster of several labels stands for the rarest of them.
+    A cluster of several labels stands for the rarest of them. A label with a single cluster is taught and cannot be
+    judged: its fold is -1.
     """
     kind_of = _kinds(cluster, label)
-    place = np.zeros(int(cluster.max(initial=-1)) + 1, np.int64)
+    place = np.full(int(cluster.max(initial=-1)) + 1, -1, np.int64)
     rng, last = np.random.default_rng(seed), 0
     for kind in sorted(set(kind_of.values()), key=str):
         mine = rng.permutation(sorted(c for c, k in kind_of.items() if k == kind))
-        place[mine] = (last + np.arange(len(mine))) % folds
-        last += len(mine)  # go on where the label before ended: folds are of one size
+        if len(mine) > 1:
+            place[mine] = (last + np.arange(len(mine))) % folds
+            last += len(mine)  # go on where the label before ended: folds are of one size
     return place[cluster]
 
 

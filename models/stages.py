@@ -83,17 +83,20 @@ class Run:
         return self._done
 
     def _stage(self, name: str, stage: Stage, training: Training, best: _Best | None) -> dict[str, Any]:
-        for epoch in training.epochs():
+        epochs = training.epochs()
+        while not self._waited_enough(training, best) and (epoch := next(epochs, None)) is not None:
             with training.averaged():
                 best = self._judged(name, stage, epoch, best)
             self._note(training, best)
-            if self._patience is not None and epoch.number - best.epoch >= self._patience:
-                break
         assert best is not None
         self._network.cpu().load_state_dict(best.state)
         weights = stage.job.weights.found() if stage.job.weights is not None else {}
         facts = {"stage": name, "epochs": training.done, "best": best.epoch + 1}
         return facts | ({"weights": weights} if weights else {})
+
+    def _waited_enough(self, training: Training, best: _Best | None) -> bool:
+        """For a better epoch than the best."""
+        return best is not None and self._patience is not None and training.done > best.epoch + self._patience
 
     def _judged(self, name: str, stage: Stage, epoch: Epoch, best: _Best | None) -> _Best:
         """The better of what was and what is now; of equals the earlier, unless nothing can be judged."""

@@ -19,7 +19,7 @@ from models.resolve import ImageNet, resolve
 from models.spec import FROZEN, SCRATCH, Spec
 from models.targets import Plan
 from models.weights_file import load_torchvision_weights
-from pipeline.errors import ConfigError
+from pipeline.errors import CheckpointError, ConfigError
 
 _CHUNK = 32
 _STILL = 1e-8  # variance below which a channel says nothing
@@ -34,20 +34,23 @@ def start(recipe: Recipe, plan: Plan) -> tuple[Network, tuple[str, ...]]:
     torch.manual_seed(recipe.seed)
     size_px = input_size(recipe)
     if isinstance(where, ImageNet):
-        network = Network(_spec(where.backbone, size_px, recipe.attach, plan))
+        network = Network(_spec(where.backbone, size_px, recipe.attach or "conv", plan))
         if recipe.regime == SCRATCH:
             return _initialised(network, recipe), ()
         load_torchvision_weights(network.backbone.trunk, where)
         return network, ()
     base, info = load(where.path)
-    same_input = size_px == (info.spec.height_px, info.spec.width_px) and recipe.attach == info.spec.attach
-    spec = _spec(info.spec.backbone, size_px, recipe.attach, plan)
+    spec = _spec(info.spec.backbone, size_px, recipe.attach or info.spec.attach, plan)
     if recipe.regime == SCRATCH:
         return _initialised(Network(spec), recipe), ()
-    kept = _heads_to_keep(spec, info.spec) if recipe.regime == FROZEN and same_input else ()
+    if spec.attach != info.spec.attach:
+        raise CheckpointError(
+            f"{recipe.base}: its backbone ends at {info.spec.attach}. Leave out --attach {spec.attach}"
+        )
+    same_size = size_px == (info.spec.height_px, info.spec.width_px)
+    kept = _heads_to_keep(spec, info.spec) if recipe.regime == FROZEN and same_size else ()
     network = Network(_with_heads(spec, info.spec, kept))
-    if recipe.attach == info.spec.attach:
-        network.backbone.load_state_dict(base.backbone.state_dict())
+    network.backbone.load_state_dict(base.backbone.state_dict())
     for name in kept:
         network.heads[name].load_state_dict(base.heads[name].state_dict())
     return network, kept

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -72,6 +73,11 @@ class Truth:
         tag, events, box, attributes, points, objects = tensors
         return Targets(tag, events, box, attributes=attributes, points=points, objects=objects)
 
+    def digest(self) -> str:
+        """Of all of it, for what must be done again when it has changed."""
+        parts = (self.tag, self.events, self.box, self.attributes, self.points, self.objects)
+        return hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts)).hexdigest()
+
     def rows(self, index: npt.NDArray[np.int64]) -> Truth:
         """What is known about these pictures."""
         return Truth(
@@ -108,15 +114,17 @@ def plan_labels(
     wanted = set(heads or HEADS)
     boxes = "localizer" in wanted and bool(np.isfinite(data.box).all(axis=1).any())
     detector = _detector(data, asked="detector" in heads) if "detector" in wanted else ()
-    points = data.point_names if "points" in wanted else ()
+    points = data.point_names if "points" in wanted and boxes else ()  # they are placed in the main subject's box
     attributes = _attributes(data) if "attributes" in wanted else ()
     where = boxes or bool(detector) or bool(attributes)
-    tags, events = _classes(data.classes, events, alone=where) if "classifier" in wanted else ((), tuple(events))
+    tags, events = _classes(data.classes, events, alone=where)
+    tags = tags if "classifier" in wanted else ()
     if box_per_class and not (boxes and tags):
         raise DataError("--box-per-class: the data have no boxes, or no classes. Give both, or leave it out")
     for head, found in (("localizer", boxes), ("detector", detector), ("points", points), ("attributes", attributes)):
         if head in heads and not found:
-            raise DataError(f"--heads {head}: the data teach nothing of that. See docs/models.md for what is read")
+            beside = " without boxes and --heads localizer" if head == "points" and data.point_names else ""
+            raise DataError(f"--heads {head}: the data teach nothing of that{beside}. docs/models.md says what is read")
     return Plan(
         tags=tags,
         events=events,
@@ -212,5 +220,7 @@ def _objects(data: Dataset, names: Sequence[str]) -> npt.NDArray[np.float32]:
 
 
 def unknown_classes(data: Dataset, plan: Plan) -> tuple[str, ...]:
-    """Classes of the data that are no labels; beside events they are their negatives."""
+    """Classes of the data that are no labels. Beside events alone they are their negatives, and known as that."""
+    if not (plan.tags or plan.detector):
+        return ()
     return tuple(sorted(set(data.classes) - {*plan.tags, *plan.events, *plan.detector, NONE}))

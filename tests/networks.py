@@ -35,9 +35,9 @@ def network(seed: int = 0, **changes: object) -> Network:
     return Network(replace(TINY, **changes)).eval()  # type: ignore[arg-type]
 
 
-def checkpoint(path: Path, seed: int = 0, **facts: Any) -> CheckpointInfo:
+def checkpoint(path: Path, seed: int = 0, attach: str = "conv", **facts: Any) -> CheckpointInfo:
     """Such a network in a file; `facts` are fields of its metadata."""
-    made = network(seed)
+    made = network(seed, attach=attach)
     return save(made, CheckpointInfo(spec=made.spec, version="", **facts), path)
 
 

@@ -70,11 +70,13 @@ def test_in_the_mirror_left_and_right_change_places() -> None:
     torch.testing.assert_close(moved.points[0], expected)
 
 
-def test_a_point_that_leaves_the_picture_is_unknown_and_so_is_a_box_of_which_too_little_is_left() -> None:
+def test_a_point_that_leaves_the_picture_is_unknown_and_so_is_a_box_of_which_too_little_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     known = UNKNOWN._replace(box=torch.tensor([[0.0, 0.0, 0.3, 0.3]]), points=torch.tensor([[[0.1, 0.1, 1.0]]]))
-    crop = np.array([[0.25, 0.25, 1, 1]], np.float32)
+    monkeypatch.setattr("models.augment.random_crops", lambda *_: np.array([[0.25, 0.25, 1, 1]], np.float32))
     picture = np.zeros((1, 64, 64, 3), np.uint8)
-    _, moved = augmented(picture, known, NO_AUGMENTATION, (64, 64), np.random.default_rng(0), crop)
+    _, moved = augmented(picture, known, NO_AUGMENTATION, (64, 64), np.random.default_rng(0))
     assert moved.points is not None
     assert torch.isnan(moved.points).all() and torch.isnan(moved.box).all()
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from models.calibrate import calibrate
+from models.calibrate import calibrate, says_probabilities
 from models.evaluate import Answers, answers
 from models.figures.calibration import tag_calibration
 from models.network import EVENTS, TAGS, Network
@@ -45,7 +47,7 @@ def test_a_network_that_is_too_sure_is_made_to_say_what_it_knows() -> None:
     truth = known(answers(network, pixels), np.random.default_rng(0))
     overconfident(network, 8.0)
     before = answers(network, pixels)
-    done = calibrate(network, before, truth)
+    done, said = calibrate(network, before, truth)
     after = answers(network, pixels)
     assert before.tags is not None and after.tags is not None and after.events is not None
     assert done[TAGS]["temperature"] == pytest.approx(8, rel=0.8)
@@ -55,11 +57,23 @@ def test_a_network_that_is_too_sure_is_made_to_say_what_it_knows() -> None:
     line = done[EVENTS]["dunk"]
     assert before.events is not None
     assert after.events[:, 0] == pytest.approx(before.events[:, 0] * line["slope"] + line["shift"], abs=1e-4)
+    np.testing.assert_allclose(said.tags, after.tags, atol=1e-4)
+    np.testing.assert_allclose(said.events, after.events, atol=1e-4)
+
+
+def test_scores_are_called_probabilities_where_every_event_was_calibrated_or_the_tags_where_there_is_none() -> None:
+    two = replace(networks.TINY, events=("dunk", "steal"))
+    assert not says_probabilities(two, {TAGS: {}, EVENTS: {"dunk": {}}})
+    assert says_probabilities(two, {EVENTS: {"dunk": {}, "steal": {}}})
+    assert says_probabilities(replace(two, events=()), {TAGS: {}})
+    assert not says_probabilities(replace(two, events=()), {})
 
 
 def test_too_few_pictures_calibrate_nothing() -> None:
     network, data = networks.network(), dataset(3)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     truth = truth_of(data.relabelled({"pass": "grass"}), Plan.of(network.spec))
-    assert calibrate(network, answers(network, data.pixels), truth) == {}
+    found = answers(network, data.pixels)
+    done, said = calibrate(network, found, truth)
+    assert done == {} and found.tags is not None and said.tags is found.tags
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())

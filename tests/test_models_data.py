@@ -138,6 +138,13 @@ def test_frames_of_one_scene_share_its_group(tmp_path: Path) -> None:
     assert [source.group for source in find([tmp_path], READER).sources] == ["v_Dunk_g01", "v_Dunk_g01", "v_Dunk_g02"]
 
 
+def test_what_the_folder_above_the_data_is_called_makes_no_scene(tmp_path: Path) -> None:
+    root = write_pictures(tmp_path / "match_2024" / "clips", 2)
+    assert len({source.group for source in find([root], READER).sources}) == 6
+    takes = [write_pictures(tmp_path / "games" / name, 1) for name in ("take1", "take2")]
+    assert {source.group for source in find(takes, READER).sources} == {"take1", "take2"}
+
+
 def test_clips_are_read_the_same_twice(tmp_path: Path) -> None:
     for number in range(5):
         write_clip(tmp_path / "pass" / f"{number}.mp4", "pass")

@@ -1,7 +1,8 @@
-"""A student from random values: it follows its teacher layer by layer, and sees small pictures first."""
+"""A student from random values: its blocks learn apart, then it follows its teacher as a whole."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +10,24 @@ import pytest
 import torch
 
 from models.augment import Augmentation
-from models.backbone import read_by
 from models.checkpoint import load, save
-from models.distill import Lesson, _Distance, distillation, listening, served_teacher, shared_layers
+from models.distill import (
+    Lesson,
+    _Distance,
+    _Listener,
+    blocks_apart,
+    distillation,
+    served_ends,
+    served_teacher,
+    shared_ends,
+)
 from models.lesson import Course, subject_boxes, teach
 from models.losses import LossWeights
 from models.network import BOX, TAGS, Network
 from models.spec import CheckpointInfo
 from models.stages import Progress
 from models.targets import Plan, truth_of
-from models.train import Epoch, Schedule, Training
+from models.train import Epoch, Job, Schedule, Training
 from tests import networks
 from tests.lessons import dataset
 
@@ -34,34 +43,32 @@ def teacher(**changes: object) -> Network:
     return master.eval()
 
 
-def lesson(master: Network, epochs: int, small_share: float = 0.5) -> Lesson:
+def lesson(master: Network) -> Lesson:
     data = dataset(6, boxed=True)
     return Lesson(
         pixels=data.pixels,
         targets=truth_of(data, Plan(tags=LABELS, boxes=True)).targets(),
         teacher=master,
-        schedule=Schedule(epochs=epochs, batch=6, rate=0.02),
         weights=LossWeights(),
         how=Augmentation(),
-        small_px=48,
-        small_share=small_share,
     )
 
 
-def taught(master: Network, epochs: int = 2, seed: int = 0, small_share: float = 0.5) -> tuple[Network, list[Epoch]]:
-    plan = lesson(master, epochs, small_share)
+Teaching = Callable[[Network, Lesson, Schedule], Job]
+
+
+def taught(
+    master: Network, epochs: int = 2, seed: int = 0, way: Teaching = distillation
+) -> tuple[Network, list[Epoch]]:
+    schedule = Schedule(epochs=epochs, batch=6, rate=0.02, backbone_rate=0.02)
+    torch.manual_seed(5)
     student = networks.network(tags=LABELS, events=())
-    return student, list(Training(distillation(student, plan), plan.schedule, seed).epochs())
+    return student, list(Training(way(student, lesson(master), schedule), schedule, seed).epochs())
 
 
-def test_boxes_are_taught_once_the_pictures_have_their_full_size() -> None:
-    _, epochs = taught(teacher())
-    always = {TAGS, "soft_tags", "features", "hints"}
-    assert [set(epoch.losses) for epoch in epochs] == [always, always | {BOX}]
-
-
-def test_the_same_seed_gives_the_same_student() -> None:
-    states = [taught(teacher(), seed=seed)[0].state_dict() for seed in (0, 0, 1)]
+@pytest.mark.parametrize("way", [distillation, blocks_apart])
+def test_the_same_seed_gives_the_same_student(way: Teaching) -> None:
+    states = [taught(teacher(), seed=seed, way=way)[0].state_dict() for seed in (0, 0, 1)]
     same = [all(torch.equal(states[0][name], other[name]) for name in other) for other in states[1:]]
     assert same == [True, False]
 
@@ -69,30 +76,54 @@ def test_the_same_seed_gives_the_same_student() -> None:
 def test_a_student_comes_near_its_teacher_and_leaves_it_as_it_was() -> None:
     master = teacher()
     before = {name: value.clone() for name, value in master.state_dict().items()}
-    _, epochs = taught(master, epochs=8, small_share=0.0)
+    _, epochs = taught(master, epochs=8)
+    assert set(epochs[-1].losses) == {TAGS, BOX, "soft_tags", "features", "hints"}
     assert epochs[-1].losses["features"] < 0.7 * epochs[0].losses["features"]
     assert epochs[-1].losses["hints"] < epochs[0].losses["hints"]
     assert all(torch.equal(before[name], value) for name, value in master.state_dict().items())
 
 
-def test_layers_are_shared_where_both_have_them_in_the_same_width() -> None:
-    assert len(shared_layers(networks.network(), teacher())) > 20
-    assert shared_layers(networks.network(), teacher(backbone="resnet18")) == []
+def test_blocks_that_learn_apart_say_what_the_teachers_say_of_what_the_teachers_said() -> None:
+    _, epochs = taught(teacher(), epochs=8, way=blocks_apart)
+    assert set(epochs[-1].losses) == {TAGS, BOX, "soft_tags", "hints"}
+    assert epochs[-1].losses["hints"] < 0.8 * epochs[0].losses["hints"]
+
+
+def test_a_block_that_reads_the_teachers_word_owes_nothing_to_the_blocks_before() -> None:
+    student = networks.network(tags=LABELS, events=(), backbone="mobilenet_v3_small")
+    master = teacher(backbone="mobilenet_v3_small")
+    shown = student.backbone.normalize(torch.from_numpy(dataset(2).pixels))
+    ends = shared_ends(student, master)
+    theirs = _Listener(master.backbone.trunk, ends)
+    with torch.no_grad():
+        theirs.run(shown)
+    mine = _Listener(student.backbone.trunk, ends, theirs.said)
+    mine.run(shown)
+    mine.said["add"].sum().backward()  # the first block with a way around it
+    moved = {name.split(".")[1] for name, value in student.backbone.trunk.named_parameters() if value.grad is not None}
+    assert moved == {"3"}
+
+
+def test_blocks_are_shared_by_networks_of_one_architecture() -> None:
+    small = teacher(backbone="mobilenet_v3_small")
+    assert len(shared_ends(small, small)) == 13  # as many as torchvision's `features` has
+    assert shared_ends(networks.network(), teacher(backbone="resnet18")) == {}
     _, epochs = taught(teacher(backbone="resnet18"), epochs=1)
     assert "hints" not in epochs[0].losses and "features" in epochs[0].losses
 
 
-def test_a_folded_teacher_says_on_the_way_what_its_batchnorm_would() -> None:
-    master, pixels = teacher(), torch.from_numpy(dataset(2).pixels)
-    layers = shared_layers(master, master)
-    with torch.no_grad(), listening(master, layers) as plain:
-        master(pixels)
-    folded = served_teacher(master)
-    kernels = {name: str(read_by(master.backbone.trunk, name).target) for name in layers}
-    with torch.no_grad(), listening(folded, kernels.values()) as heard:
-        folded(pixels)
-    for name in layers:
-        torch.testing.assert_close(heard[kernels[name]], plain[name], rtol=1e-3, atol=1e-3)
+@pytest.mark.parametrize("backbone", ["mobilenet_v2", "mobilenet_v3_small", "resnet18"])
+def test_a_folded_teacher_says_on_the_way_what_its_batchnorm_would(backbone: str) -> None:
+    master = teacher(backbone=backbone)
+    pixels = master.backbone.normalize(torch.from_numpy(dataset(2).pixels))
+    with torch.no_grad():
+        plain = _Listener(master.backbone.trunk, shared_ends(master, master))
+        plain.run(pixels)
+        folded = _Listener(served_teacher(master).backbone.trunk, served_ends(master))
+        folded.run(pixels)
+    assert list(folded.said) == list(plain.said)
+    for name, said in plain.said.items():
+        torch.testing.assert_close(folded.said[name], said, rtol=1e-3, atol=1e-3)
 
 
 def test_the_students_split_is_the_teachers_and_what_neither_met_is_held_out(tmp_path: Path) -> None:
@@ -103,7 +134,8 @@ def test_the_students_split_is_the_teachers_and_what_neither_met_is_held_out(tmp
         tmp_path / "teacher.safetensors",
     )
     spec = networks.network(tags=LABELS, events=()).spec
-    course = Course(spec=spec, schedule=Schedule(epochs=1, batch=6), seed=0)
+    schedule = Schedule(epochs=1, batch=6)
+    course = Course(spec=spec, blocks=schedule, schedule=schedule, seed=0)
     seen: list[Progress] = []
     learned = teach(
         data, data.pixels, (load(tmp_path / "teacher.safetensors")[0], info), course, seen.append, tmp_path / "state"
@@ -115,7 +147,7 @@ def test_the_students_split_is_the_teachers_and_what_neither_met_is_held_out(tmp
     }
     assert learned.info.metrics["heldout"][BOX]["pictures"] == 10
     assert learned.info.training["teacher"]["version"] == info.version
-    assert [progress.stage for progress in seen] == ["distilled"]
+    assert [progress.stage for progress in seen] == ["blocks", "distilled"]
 
 
 def test_what_the_detector_saw_is_kept_and_not_asked_again(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from models.recipe import Recipe
 from models.stages import Progress
 from models.start import initialise, measure_batchnorm
 from models.targets import Plan, plan_labels
-from pipeline.errors import ConfigError, DataError
+from pipeline.errors import CheckpointError, ConfigError, DataError
 from tests import networks
 from tests.lessons import dataset, scenes
 
@@ -130,6 +130,9 @@ def test_the_state_of_another_run_is_not_taken_up(base: str, tmp_path: Path) -> 
     other = taught(data, COLOURS, base, around=Surroundings(watch=watch, state=state), epochs=2, seed=1)
     alone = taught(data, COLOURS, base, epochs=2, seed=1)
     assert same(other.network, alone.network) and not same(first.network, other.network)
+    swapped = data.relabelled({"dunk": "pass", "pass": "dunk"})
+    anew = taught(swapped, COLOURS, base, around=Surroundings(watch=watch, state=state), epochs=2, seed=1)
+    assert same(anew.network, taught(swapped, COLOURS, base, epochs=2, seed=1).network)
     (state / "run").write_bytes(b"not a state at all")
     assert same(
         taught(data, COLOURS, base, around=Surroundings(watch=watch, state=state), epochs=2).network, first.network
@@ -202,6 +205,15 @@ def test_in_the_joint_regime_the_weights_are_learned_unless_they_are_given(base:
     assert set(learned.info.training["stages"][-1]["weights"]) == {TAGS, BOX}
     given = taught(data, BOTH, base, regime="joint", epochs=2, weights={BOX: 3.0})
     assert "weights" not in given.info.training["stages"][-1]
+
+
+def test_a_base_is_taken_as_it_ends_and_not_otherwise(base: str, tmp_path: Path) -> None:
+    networks.checkpoint(tmp_path / "fc.safetensors", attach="fc")
+    learned = taught(dataset(4), COLOURS, str(tmp_path / "fc.safetensors"), epochs=1)
+    assert learned.network.spec.attach == "fc"
+    assert same(load(tmp_path / "fc.safetensors")[0].backbone, learned.network.backbone)
+    with pytest.raises(CheckpointError, match="--attach fc"):
+        taught(dataset(4), COLOURS, base, attach="fc")
 
 
 def test_training_stops_when_nothing_gets_better(base: str) -> None:
@@ -279,6 +291,14 @@ def test_a_val_of_ones_own_is_never_trained_on() -> None:
     assert not set(range(3)) & set(split(data, val, 0)["train"].tolist())
     with pytest.raises(DataError, match="every file is in --val"):
         taught(data.rows(np.arange(3)), COLOURS, "default", val=val)
+
+
+def test_beside_a_val_of_ones_own_a_share_is_still_held_out() -> None:
+    data = dataset(10)
+    val = replace(dataset(3), pixels=np.zeros_like(dataset(3).pixels), digests=tuple(f"val {k}" for k in range(9)))
+    part = split(data, val, 0, heldout=0.2)
+    assert len(part["heldout"]) == 6 and not len(part["val"])
+    assert sorted(np.concatenate([part["train"], part["heldout"]])) == list(range(30))
 
 
 def test_scores_are_calibrated_where_val_says_enough(base: str) -> None:
@@ -387,7 +407,7 @@ def test_in_folds_every_picture_is_judged_by_a_network_that_was_not_taught_it() 
     torch.set_num_threads(1)
     recipe = Recipe(epochs=QUICK, average=0.9, heldout=0.25)
     learned = learn_in_folds(data, COLOURS, recipe, 3, Surroundings(watch=looking))
-    assert stages == ["frozen"] * 4
+    assert stages == ["fold 1 frozen", "fold 2 frozen", "fold 3 frozen", "frozen"]
     figures = learned.info.metrics["folds"]
     assert figures["count"] == 3 and figures[TAGS]["pictures"] == 27
     assert figures[TAGS]["top1"] >= 0.9 and figures[TAGS]["top1_interval"][1] == 1.0

@@ -98,6 +98,12 @@ def test_a_cluster_of_several_labels_is_dealt_as_one_of_the_rarest() -> None:
     assert [label[k] for k in val].count("goal") == 1
 
 
+def test_a_label_of_one_scene_is_taught_in_every_fold_and_not_judged() -> None:
+    fold = folded(np.array([0, 0, 1, 2, 3, 4]), ["rest", "rest", "a", "a", "b", "b"], 2, 0)
+    assert list(fold[:2]) == [-1, -1]
+    assert sorted(fold[2:4]) == sorted(fold[4:]) == [0, 1]
+
+
 # Files of train that val shows too
 
 
@@ -157,6 +163,7 @@ def test_folds_part_no_scene_and_spread_every_label(pictures: list[tuple[int, st
     assert all(len(set(fold[cluster == scene])) == 1 for scene in set(cluster.tolist()))
     for name in set(label):
         scenes = [scene for scene, own in kind.items() if own == name]
-        sizes = np.bincount([fold[cluster == scene][0] for scene in scenes], minlength=folds)
-        assert sizes.max() - sizes.min() <= 1
+        places = [int(fold[cluster == scene][0]) for scene in scenes]
+        sizes = [places.count(number) for number in range(folds)]
+        assert places == [-1] if len(scenes) == 1 else max(sizes) - min(sizes) <= 1
     assert np.array_equal(fold, folded(cluster, label, folds, seed=1))

@@ -66,6 +66,23 @@ def test_an_event_that_no_folder_has_is_named_beside_those_there_are() -> None:
         plan_labels(dataset(1), ("dnk",))
 
 
+def test_an_event_is_looked_for_among_the_classes_whatever_heads_are_asked_for() -> None:
+    with pytest.raises(DataError, match="dnk: no such class"):
+        plan_labels(dataset(1, boxed=True), ("dnk",), ("localizer",))
+    assert plan_labels(dataset(1, boxed=True), ("dunk",), ("localizer",)) == Plan(events=("dunk",), boxes=True)
+
+
+def test_points_are_placed_in_a_box_and_are_not_learned_without_one() -> None:
+    data = replace(dataset(1), points=np.full((3, 1, 3), 0.5, np.float32), point_names=("nose",))
+    assert plan_labels(data, ()).points == ()
+    with pytest.raises(DataError, match="without boxes and --heads localizer"):
+        plan_labels(data, (), ("points",))
+    boxed = replace(data, box=dataset(1, boxed=True).box)
+    assert plan_labels(boxed, (), ("points", "localizer")).points == ("nose",)
+    with pytest.raises(DataError, match="--heads points"):
+        plan_labels(boxed, (), ("points",))
+
+
 def test_a_single_class_can_still_teach_its_boxes() -> None:
     data = dataset(2, boxed=True)
     assert plan_labels(data.rows(np.array([0, 1])), ()) == Plan(boxes=True)

@@ -179,6 +179,10 @@ def test_eval_of_nothing_but_training_data_is_refused(
         (["--epochs", "0"], "0: use 1 or more"),
         (["--seed", "-1"], "-1: use 0 or more"),
         (["--size", "31"], "31: use 32 or more"),
+        (["--patience", "2", "--folds", "2"], "--patience: --folds chooses no epoch"),
+        (["--initial", "he"], "--initial: only --regime scratch"),
+        (["--precision", "bf16"], "--precision bf16: a frozen backbone computes in fp32"),
+        (["--backbone-rate", "0.1"], "--backbone-rate: a frozen backbone does not learn"),
     ],
 )
 def test_a_request_that_cannot_be_carried_out_ends_with_2(

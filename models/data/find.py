@@ -6,6 +6,7 @@ main object; boxes and points from VOC and COCO; attributes from both. A file of
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -63,15 +64,16 @@ def find(places: Iterable[Path], reader: Reader, *, background: Path | None = No
     for folder in looked:
         _refuse(not folder.files and not folder.notes, folder.path)
     notes = read_notes(given, [note for folder in looked for note in folder.notes], roots, reader.takes)
-    sources = {absolute(source.path): source for folder in looked for source in _in_folder(folder, notes)}
+    within = Path(os.path.commonpath(roots if background is None else (*roots, absolute(background))))
+    sources = {absolute(source.path): source for folder in looked for source in _in_folder(folder, notes, within)}
     for path in notes.files:
-        sources[path] = _noted(sources.get(path, Source(path=path, group=_group(path))), path, notes)
+        sources[path] = _noted(sources.get(path, Source(path=path, group=_group(path, within))), path, notes)
     beside = {absolute(path): path for path in _background(background, reader)}
     known = [source for path, source in sources.items() if source.says_something and path not in beside]
     unknown = [source for source in sources.values() if not source.says_something]
     _refuse(not known, *places)
     return Found(
-        sources=(*known, *(Source(path=path, group=_group(path), label=NONE) for path in beside.values())),
+        sources=(*known, *(Source(path=path, group=_group(path, within), label=NONE) for path in beside.values())),
         empty=tuple(name for folder in looked for name in folder.empty),
         boxes_from=boxes_from,
         blocks=notes.blocks,
@@ -107,11 +109,13 @@ def _root_of(note: Path) -> Path:
     return folder.parent if folder.name.lower() == "annotations" else folder
 
 
-def _group(path: Path) -> str:
-    return group_in_name(path) or str(path)
+def _group(path: Path, within: Path) -> str:
+    """The scene, by the names below the folder that all data lie in."""
+    whole = absolute(path)
+    return group_in_name(whole.relative_to(within) if whole.is_relative_to(within) else Path(path.name)) or str(path)
 
 
-def _in_folder(folder: Folder, notes: Notes) -> Iterator[Source]:
+def _in_folder(folder: Folder, notes: Notes, within: Path) -> Iterator[Source]:
     """Where some files are annotated, the rest is of a folder's class only if there are several to choose from."""
     xml = {path: voc for path in folder.files if (voc := voc_of(path))}
     annotated = bool(xml) or any(absolute(path) in notes.naming for path in folder.files)
@@ -119,7 +123,7 @@ def _in_folder(folder: Folder, notes: Notes) -> Iterator[Source]:
     by_folder = not annotated or folder.has_classes
     for path in folder.files:
         label = folder.class_of(path) or otherwise if by_folder else ""
-        yield Source(path=path, group=_group(path), label=label, marks=(xml[path],) if path in xml else ())
+        yield Source(path=path, group=_group(path, within), label=label, marks=(xml[path],) if path in xml else ())
 
 
 def _noted(source: Source, path: Path, notes: Notes) -> Source:

@@ -30,13 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detector", type=Path, required=True, metavar="FILE.onnx", help="YOLOX-nano")
     parser.add_argument("--backbone", default="mobilenet_v2", metavar="NAME")
     parser.add_argument("--size", type=int, default=112, metavar="PX")
-    parser.add_argument("--epochs", type=int, default=40, metavar="N")
+    parser.add_argument("--block-epochs", type=int, default=8, metavar="N", help="of blocks that learn apart")
+    parser.add_argument("--epochs", type=int, default=20, metavar="N")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the student while it learns")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
 
 
 def run(args: argparse.Namespace) -> int:
-    import torch
     from rich.console import Console
 
     from models.checkpoint import load, save
@@ -47,15 +47,19 @@ def run(args: argparse.Namespace) -> int:
     from pipeline.commands.learning import found_lines, read_data
     from pipeline.commands.watching import Watcher
 
-    torch.set_num_threads(1)  # convolutions this small lose more by waiting for each other than they gain
     teacher, teacher_info = load(args.teacher)
     data = read_data(args.data, None, (CACHE_PX, CACHE_PX))
     say(*found_lines(data, None))
-    data = _with_boxes(data, args.detector, args.out.with_suffix(".boxes.npy"))
+    data = _with_boxes(data, args.detector, args.out)
     tags = teacher_info.spec.tags
     spec = Spec(backbone=args.backbone, height_px=args.size, width_px=args.size, tags=tags, localizer=True)
-    schedule = Schedule(epochs=args.epochs, rate=0.05, weight_decay=1e-4)
-    course = Course(spec=spec, schedule=schedule, seed=args.seed, bf16=args.precision == "bf16")
+    course = Course(
+        spec=spec,
+        blocks=Schedule(epochs=args.block_epochs, rate=0.02, backbone_rate=0.1, weight_decay=1e-4),
+        schedule=Schedule(epochs=args.epochs, rate=0.02, backbone_rate=0.05, weight_decay=1e-4),
+        seed=args.seed,
+        bf16=args.precision == "bf16",
+    )
     shown = read_data(args.data, None, (args.size, args.size)).pixels
     state = args.out.with_name(f".{args.out.name}.training")
     with Watcher(Console(), args.out.with_suffix(".log")) as watcher:
@@ -68,15 +72,20 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _with_boxes(data: Dataset, detector: Path, cache: Path) -> Dataset:
-    """The detector wants pictures in their proportions, so the files are asked for those."""
+def _with_boxes(data: Dataset, detector: Path, out: Path) -> Dataset:
+    """What it sees is kept beside `out`, by data and detector. It wants pictures in their proportions, so the files are
+    asked for those."""
     import numpy as np
 
+    from models.journal import key_of
     from models.lesson import subject_boxes
+    from models.spec import digest_of_file
     from models.teachers import onnx_detector
 
     shape = {int(k): _shape(data.paths[k]) for k in np.unique(data.file)}
     aspect = np.array([shape[int(k)][1] / shape[int(k)][0] for k in data.file], np.float32)
+    key = key_of(data.digests, data.file.tolist(), digest_of_file(detector))
+    cache = out.with_name(f"{out.stem}.boxes-{key[:8]}.npy")
     return replace(data, box=subject_boxes(data, aspect, onnx_detector(detector), cache))
 
 

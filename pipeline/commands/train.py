@@ -48,7 +48,7 @@ def _add_network_arguments(parser: argparse._ArgumentGroup) -> None:
     base.add_argument("--from", dest="base", default="default", metavar="CKPT", help="start from a checkpoint")
     parser.add_argument("--heads", nargs="+", choices=HEADS, default=[], help="without it, all that the data teach")
     parser.add_argument("--box-per-class", action="store_true", help="a box for each class, not one for all")
-    parser.add_argument("--attach", choices=ATTACH, default="conv", help="where the heads stand")
+    parser.add_argument("--attach", choices=ATTACH, help="where the heads stand")
     parser.add_argument("--size", type=at_least(32), metavar="PX", help="side of the network's input")
     parser.add_argument("--initial", choices=("small", "xavier", "he"), help="random values, with --regime scratch")
 
@@ -112,6 +112,7 @@ def run(args: argparse.Namespace) -> int:
     from pipeline.commands.watching import Watcher
 
     _check_places(args)
+    _check_together(args)
     recipe = _recipe(args)
     if recipe.regime == "frozen":
         torch.set_num_threads(1)  # heads are so small that threads only wait for each other
@@ -149,12 +150,30 @@ def _finish(args: argparse.Namespace, learned: Learned) -> None:
         if info.metrics.get(part):
             say(f"{name}:", *figure_lines(info.metrics[part]), *further_lines(info.metrics[part]))
     say(*calibration_lines(info.metrics.get("calibration", {})), *figure_lines({BF16: info.metrics[BF16]}))
-    if args.unseen is not None and info.spec.events:
+    if args.unseen is not None and not info.spec.events:
+        say(f"unseen {args.unseen}: no event is known that could fire. See --events")
+    elif args.unseen is not None:
         model = open_predictor(str(args.out), args.device)
         for line in false_alarms(args.unseen, args.out, model, calibrated=info.calibrated):
             say(line)
     kept = f"; kept from {args.backbone or args.base}: {', '.join(learned.kept)}" if learned.kept else ""
     say(f"{args.out}: version {info.version}, {args.out.stat().st_size / 1e6:.1f} MB{kept}")
+
+
+def _check_together(args: argparse.Namespace) -> None:
+    """What would do nothing is not passed over in silence. Raises UsageError."""
+    from pipeline.errors import UsageError
+
+    frozen = args.regime == "frozen"
+    idle = {
+        "--patience": (args.patience is not None and args.folds is not None, "--folds chooses no epoch"),
+        "--initial": (args.initial is not None and args.regime != "scratch", "only --regime scratch has random values"),
+        "--precision bf16": (args.precision == "bf16" and frozen, "a frozen backbone computes in fp32"),
+        "--backbone-rate": (args.backbone_rate is not None and frozen, "a frozen backbone does not learn"),
+    }
+    for option, (given, why) in idle.items():
+        if given:
+            raise UsageError(f"{option}: {why}. Leave it out")
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
@@ -215,10 +234,8 @@ def _rate_lines(data: Dataset, val: Dataset | None, plan: Plan, recipe: Recipe, 
     curve = try_rates(data, val, plan, recipe, around)
     for factor, loss in list(zip(curve.factors, curve.losses, strict=True))[::5]:
         yield f"rate {schedule.rate * factor:.2e}, backbone {schedule.backbone_rate * factor:.2e}: loss {loss:.3f}"
-    yield (
-        f"a third of the best: --rate {schedule.rate * curve.best:.2e}"
-        f" --backbone-rate {schedule.backbone_rate * curve.best:.2e}"
-    )
+    rate, backbone_rate = schedule.rate * curve.best, schedule.backbone_rate * curve.best
+    yield f"a third of the best: --rate {rate:.2e}" + (f" --backbone-rate {backbone_rate:.2e}" if backbone_rate else "")
 
 
 def _check_places(args: argparse.Namespace) -> None:
