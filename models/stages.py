@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from models.evaluate import Answers, judged, score_of
@@ -41,11 +41,11 @@ Stages = Sequence[tuple[str, Callable[[], Stage]]]  # a later stage is made when
 
 @dataclass(frozen=True, slots=True)
 class _Best:
-    """The network at its best, and when that was."""
+    """The modules that learn at their best, and when that was."""
 
     score: float
     epoch: int
-    state: dict[str, Any]
+    modules: list[dict[str, Any]]
 
 
 class Run:
@@ -64,13 +64,15 @@ class Run:
         self._network, self._truth, self._watch = network, truth, watch
         self._patience, self._journal = patience, journal
         self._done: list[dict[str, Any]] = []
+        self._left: dict[str, Any] | None = None  # the network as the stage before left it; none: as it was made
 
     def through(self, stages: Stages, seed: int) -> list[dict[str, Any]]:
         """Run all; leave the network as it was at the best epoch of the last. Answers what was done, by stage."""
         stored = self._journal.read() if self._journal is not None else None
         if stored is not None:
-            self._network.load_state_dict(stored["network"])
-            self._done = stored["done"]
+            self._done, self._left = stored["done"], stored["network"]
+            if self._left is not None:
+                self._network.load_state_dict(self._left)
         for name, make in stages[len(self._done) :]:
             stage = make()
             training, best = Training(stage.job, stage.schedule, seed), None
@@ -79,6 +81,7 @@ class Run:
                 best = _Best(**stored["best"])
             stored = None
             self._done = [*self._done, self._stage(name, stage, training, best)]
+            self._left = copy.deepcopy(self._network.state_dict())
             self._note(None, None)
         return self._done
 
@@ -89,7 +92,9 @@ class Run:
                 best = self._judged(name, stage, epoch, best)
             self._note(training, best)
         assert best is not None
-        self._network.cpu().load_state_dict(best.state)
+        self._network.cpu()
+        for (module, _), state in zip(stage.job.modules, best.modules, strict=True):
+            module.load_state_dict(state)
         weights = stage.job.weights.found() if stage.job.weights is not None else {}
         facts = {"stage": name, "epochs": training.done, "best": best.epoch + 1}
         return facts | ({"weights": weights} if weights else {})
@@ -106,7 +111,7 @@ class Run:
         self._watch(Progress(stage=name, epochs=stage.schedule.epochs, epoch=epoch, figures=figures, best=better))
         if best is not None and not better:
             return best
-        return _Best(score, epoch.number, copy.deepcopy(self._network.state_dict()))
+        return _Best(score, epoch.number, [copy.deepcopy(module.state_dict()) for module, _ in stage.job.modules])
 
     def _note(self, training: Training | None, best: _Best | None) -> None:
         """Where the run stands, for the one that takes it up."""
@@ -115,8 +120,8 @@ class Run:
         self._journal.write(
             {
                 "done": self._done,
-                "network": self._network.state_dict(),
+                "network": self._left,
                 "training": training.state() if training is not None else None,
-                "best": asdict(best) if best is not None else None,
+                "best": {part.name: getattr(best, part.name) for part in fields(best)} if best is not None else None,
             }
         )

@@ -124,6 +124,17 @@ def test_a_run_that_was_killed_goes_on_and_ends_the_same(base: str, regime: str,
     assert len(after) == total - stop  # no epoch that was done is done again
 
 
+def test_the_state_of_heads_alone_does_not_hold_the_backbone(base: str, tmp_path: Path) -> None:
+    sizes = list[int]()
+
+    def weighing(_: Progress) -> None:
+        sizes.extend(path.stat().st_size for path in (tmp_path / "state").glob("run"))
+
+    learned = taught(dataset(4), COLOURS, base, around=Surroundings(watch=weighing, state=tmp_path / "state"), epochs=3)
+    backbone = sum(value.numel() * value.element_size() for value in learned.network.backbone.state_dict().values())
+    assert len(sizes) == 2 and max(sizes) < backbone / 4
+
+
 def test_the_state_of_another_run_is_not_taken_up(base: str, tmp_path: Path) -> None:
     data, state = dataset(6), tmp_path / "state"
     first = taught(data, COLOURS, base, around=Surroundings(watch=watch, state=state), epochs=2)
