@@ -25,7 +25,7 @@ from models.augment import Augmentation, Pixels, augmented
 from models.backbone import Features, features_of
 from models.losses import LossWeights, Targets, joint_loss
 from models.network import TAGS, Network
-from models.regimes import heads_of
+from models.regimes import heads_of, paced
 from models.serve import fused
 from models.train import Ints, Job, Schedule
 from models.windows import resized
@@ -63,8 +63,8 @@ def distillation(student: Network, lesson: Lesson, schedule: Schedule) -> Job:
 
 
 def _job(student: Network, pupil: _Pupil, schedule: Schedule) -> Job:
-    rate, heads = schedule.backbone_rate, student.heads.values()
-    modules = [(student.backbone, rate), (pupil.toward, rate), *((head, schedule.rate) for head in heads)]
+    rate, heads = schedule.backbone_rate, paced(heads_of(student, student.heads), schedule.rate)
+    modules = [(student.backbone, rate), (pupil.toward, rate), *heads]
     return Job(modules=modules, loss_of=pupil.loss_of, count=pupil.pictures)
 
 

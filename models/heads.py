@@ -27,6 +27,8 @@ _CHUNK = 256  # pictures whose features are measured at once
 class Classifier(nn.Module):
     """One logit per label, (B, C), from the vector. Softmax or sigmoid is the loss's and the predictor's business."""
 
+    pace = 1.0
+
     def __init__(self, sizes: Sizes, labels: int) -> None:
         super().__init__()
         self.standard = Standard(sizes.vector)
@@ -46,6 +48,8 @@ class Regression(nn.Module):
     """(B, K, values) real numbers that say where something is: linear in all cells of the map, or in the vector, of
     which few channels are kept. What is bent on the way would have to be learned from a few boxes.
     """
+
+    pace = 0.2  # of the learning rate: a distance is steep in so many inputs, and its slope does not end as a softmax's
 
     def __init__(self, sizes: Sizes, attach: str, count: int, start: tuple[float, ...]) -> None:
         super().__init__()
@@ -91,6 +95,8 @@ class Detector(nn.Module):
     (FCOS, arXiv 1904.01355, on one map). Channels are few before cells look at their neighbours: a 3 x 3 convolution
     over all channels would cost more than a small backbone.
     """
+
+    pace = 1.0
 
     def __init__(self, sizes: Sizes, labels: int) -> None:
         super().__init__()

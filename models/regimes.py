@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.augment import NO_AUGMENTATION, Augmentation, augmented
 from models.backbone import Features
@@ -63,7 +63,7 @@ def heads_on(
         return joint_loss(answers, targets.rows(rows), material.weights)
 
     return Job(
-        modules=[(head, rate) for head in heads.values()],
+        modules=paced(heads, rate),
         loss_of=loss_of,
         count=len(targets.tag),
         weights=material.weigher(names),
@@ -94,7 +94,7 @@ def whole(network: Network, material: Material, names: Sequence[str], schedule: 
         return joint_loss({name: answer.float().cpu() for name, answer in answers.items()}, known, material.weights)
 
     return Job(
-        modules=[(network.backbone, schedule.backbone_rate), *((head, schedule.rate) for head in heads.values())],
+        modules=[(network.backbone, schedule.backbone_rate), *paced(heads, schedule.rate)],
         loss_of=loss_of,
         count=len(material.rows),
         weights=material.weigher(names),
@@ -104,6 +104,11 @@ def whole(network: Network, material: Material, names: Sequence[str], schedule: 
 def heads_of(network: Network, names: Iterable[str]) -> dict[str, Head]:
     """Those of these names."""
     return {name: network.heads[name] for name in names}  # type: ignore[misc]
+
+
+def paced(heads: Mapping[str, Head], rate: float) -> list[tuple[nn.Module, float]]:
+    """Each head with the rate at which it learns."""
+    return [(head, rate * head.pace) for head in heads.values()]
 
 
 FeaturesOf = Callable[[Pixels], Features]
