@@ -34,8 +34,8 @@ from models.resolve import Checkpoint, resolve
 from models.runtime import OPENVINO
 from models.serve import served
 from models.spec import Spec
+from pipeline.commands.work import DEFAULT_MODEL
 
-DEFAULT = "default"
 RANDOM = ("resnet18", "mobilenet_v3_large", "squeezenet1_1")
 SIDE_PX = 224
 TAGS = tuple(f"tag {number}" for number in range(20))
@@ -115,7 +115,7 @@ def heads_of(network: Network) -> list[Head]:
 
 def trunk(name: str) -> Trunk:
     """The embedded default's, or torchvision's of that name with random values and settled BatchNorm."""
-    if name == DEFAULT:
+    if name == DEFAULT_MODEL:
         where = resolve(name)
         assert isinstance(where, Checkpoint)
         network, _ = load(where.path)
@@ -204,13 +204,13 @@ def gpu_rows(trunks: Sequence[Trunk], batches: Sequence[int], rounds: int) -> It
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.infer", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", choices=(DEFAULT, *RANDOM), nargs="+", default=[DEFAULT, *RANDOM])
+    parser.add_argument("--only", choices=(DEFAULT_MODEL, *RANDOM), nargs="+", default=[DEFAULT_MODEL, *RANDOM])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 16, 64])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--quick", action="store_true", help="the embedded network in batches of 8")
     args = parser.parse_args(argv)
     if args.quick:
-        args.only, args.batches = [DEFAULT], [8]
+        args.only, args.batches = [DEFAULT_MODEL], [8]
     torch.set_num_threads(1)
     print(f"## Inference: as served against as usual\n\n{circumstances()}\n{here()}\n")
     trunks = [trunk(name) for name in args.only]

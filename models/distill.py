@@ -144,8 +144,8 @@ def _spread(said_DN: Tensor) -> Tensor:
 
 
 class _Distance(torch.autograd.Function):
-    """mean((mine - aim)^2 / spread^2) with its gradient written down: left to autograd, that of 52 maps takes four
-    times as long as all else that a student learns by."""
+    """mean((mine - aim)^2 / spread^2) with its gradient written down: left to autograd, that of 52 maps took four
+    times as long as all else that a student learned by."""
 
     @staticmethod
     def forward(ctx: Any, mine: Tensor, aim: Tensor, per_spread: Tensor) -> Tensor:

@@ -72,6 +72,8 @@ def split(data: Dataset, val: Dataset | None, seed: int, heldout: float = 0.0) -
     if val is not None:
         leaked = leaks(data, val).files
         rows, shares = np.flatnonzero([int(file) not in leaked for file in data.file]), Shares(val=0.0, heldout=heldout)
+        if not heldout:  # every picture beside every other, for nothing to be parted
+            return {"train": rows}
     cluster = clusters(dhash(data.pixels), data.group, data.path)[rows]
     parts = parted(cluster, [data.label[k] for k in rows], shares, seed)
     return {name: rows[part] for name, part in parts.items()}
@@ -272,7 +274,7 @@ class Lesson:
         maps = any(not isinstance(network.heads[name], Classifier) for name in names)
         reader = FeatureReader(network, self.memory.cache, maps=maps, device=torch.device(self.recipe.device))
         compute = partial(varied_features, self.material, size_px, self.recipe.seed, reader, count)
-        variants = self.memory.variants(reader.weights, compute)
+        variants = self.memory.variants((reader.weights, maps), compute)
         of_val = self._of_val(variants[0].features, reader)
         job = heads_on(network, variants, self.material, names, schedule.rate)
         return Stage(job, schedule, lambda: answers_from(network, of_val, names) if of_val is not None else Answers())

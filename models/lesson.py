@@ -74,8 +74,9 @@ def teach(  # noqa: PLR0917  the data, who teaches, and how
         stages.insert(0, ("blocks", lambda: _blocks(network, lesson, course.blocks)))
     journal = Journal(state / "run", key_of(course, teacher[1].version, data.digests, taught.truth.digest()))
     done = Run(network, truth["val"], watch, journal=journal).through(stages, course.seed)
-    calibration, _ = calibrate(network, answers(network, shown[part["val"]]), truth["val"])
-    figures = {name: judged(answers(network, shown[part[name]]), truth[name], spec) for name in ("val", "heldout")}
+    calibration, of_val = calibrate(network, answers(network, shown[part["val"]]), truth["val"])
+    said = {"val": of_val, "heldout": answers(network, shown[part["heldout"]])}
+    figures = {name: judged(found, truth[name], spec) for name, found in said.items()}
     info = CheckpointInfo(
         spec=spec,
         version="",

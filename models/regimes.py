@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -154,9 +154,10 @@ class Memory:
 
     def __init__(self, cache: FeatureCache) -> None:
         self.cache = cache
-        self._by, self._variants = b"", list[Variant]()
+        self._by: Hashable = None
+        self._variants = list[Variant]()
 
-    def variants(self, by: bytes, compute: Callable[[], list[Variant]]) -> list[Variant]:
+    def variants(self, by: Hashable, compute: Callable[[], list[Variant]]) -> list[Variant]:
         """Those that were seen by it, or else computed now."""
         if by != self._by:
             self._by, self._variants = by, []

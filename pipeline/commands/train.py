@@ -240,11 +240,12 @@ def _rate_lines(data: Dataset, val: Dataset | None, plan: Plan, recipe: Recipe, 
 
 def _check_places(args: argparse.Namespace) -> None:
     """What is sure to fail at the end fails before hours of work. Raises DataError."""
+    from models.resolve import SUFFIX
     from models.spec import MAX_SIDE_PX
     from pipeline.errors import DataError
 
-    if args.out.suffix != ".safetensors" or args.out.is_dir():
-        raise DataError(f"--out {args.out}: give the name of a file that ends in .safetensors")
+    if args.out.suffix != SUFFIX or args.out.is_dir():
+        raise DataError(f"--out {args.out}: give the name of a file that ends in {SUFFIX}")
     try:
         args.out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
