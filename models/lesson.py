@@ -14,8 +14,9 @@ import torch
 from models.augment import Augmentation
 from models.calibrate import calibrate, says_probabilities
 from models.data.dataset import Dataset
-from models.distill import Lesson, blocks_apart, distillation, shared_ends
+from models.distill import Lesson, blocks_apart, distillation
 from models.evaluate import Answers, answers, judged
+from models.hints import shared_ends
 from models.journal import Journal, key_of
 from models.learn import Learned, Part, facts_of
 from models.losses import LossWeights

@@ -11,16 +11,8 @@ import torch
 
 from models.augment import Augmentation
 from models.checkpoint import load, save
-from models.distill import (
-    Lesson,
-    _Distance,
-    _Listener,
-    blocks_apart,
-    distillation,
-    served_ends,
-    served_teacher,
-    shared_ends,
-)
+from models.distill import Lesson, blocks_apart, distillation, served_teacher
+from models.hints import Listener, _Distance, served_ends, shared_ends
 from models.lesson import Course, subject_boxes, teach
 from models.losses import LossWeights
 from models.network import BOX, TAGS, Network
@@ -94,10 +86,10 @@ def test_a_block_that_reads_the_teachers_word_owes_nothing_to_the_blocks_before(
     master = teacher(backbone="mobilenet_v3_small")
     shown = student.backbone.normalize(torch.from_numpy(dataset(2).pixels))
     ends = shared_ends(student, master)
-    theirs = _Listener(master.backbone.trunk, ends)
+    theirs = Listener(master.backbone.trunk, ends)
     with torch.no_grad():
         theirs.run(shown)
-    mine = _Listener(student.backbone.trunk, ends, theirs.said)
+    mine = Listener(student.backbone.trunk, ends, theirs.said)
     mine.run(shown)
     mine.said["add"].sum().backward()  # the first block with a way around it
     moved = {name.split(".")[1] for name, value in student.backbone.trunk.named_parameters() if value.grad is not None}
@@ -117,9 +109,9 @@ def test_a_folded_teacher_says_on_the_way_what_its_batchnorm_would(backbone: str
     master = teacher(backbone=backbone)
     pixels = master.backbone.normalize(torch.from_numpy(dataset(2).pixels))
     with torch.no_grad():
-        plain = _Listener(master.backbone.trunk, shared_ends(master, master))
+        plain = Listener(master.backbone.trunk, shared_ends(master, master))
         plain.run(pixels)
-        folded = _Listener(served_teacher(master).backbone.trunk, served_ends(master))
+        folded = Listener(served_teacher(master).backbone.trunk, served_ends(master))
         folded.run(pixels)
     assert list(folded.said) == list(plain.said)
     for name, said in plain.said.items():
