@@ -119,7 +119,7 @@ def blocks_apart(student: Network, lesson: Lesson, schedule: Schedule) -> Job:
     def loss_of(index: Ints, rng: np.random.Generator, _: int) -> dict[str, Tensor]:
         pictures, known = lesson.shown(index, seen, rng)
         said = teacher.of(pictures)
-        wrong, _, maps = pupil.of(pictures, known._replace(soft_tags=said.tags), said.maps)
+        wrong, _features, maps = pupil.of(pictures, known._replace(soft_tags=said.tags), said.maps)
         return wrong | {"hints": distances(maps, said.maps, spreads).sum()}
 
     return Job(modules=_learning(student, schedule), loss_of=loss_of, count=len(lesson.pixels))
