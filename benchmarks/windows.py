@@ -150,7 +150,7 @@ def frames(dense: Dense, folder: Path | None, count: int, scale: float) -> Tenso
         return torch.cat([resized(picture, (height_px, width_px)) for picture in small])
     files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in PICTURE_ENDINGS]
     chosen = files[:: max(1, len(files) // count)][:count]
-    return torch.from_numpy(np.stack([read_picture(path, height_px, width_px) for path in chosen]))
+    return torch.from_numpy(np.stack([read_picture(path, height_px, width_px).pixels for path in chosen]))
 
 
 def boxes_of(dense: Dense, pixels: Tensor, scales: tuple[float, ...]) -> FoundBoxes:

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -165,18 +166,21 @@ def _range(frame: VideoFrame) -> int:
     return int(ColorRange.JPEG if full else ColorRange.MPEG)
 
 
-def read_picture(path: Path, height_px: int, width_px: int) -> npt.NDArray[np.uint8]:
-    """A photograph as model pixels, uint8 (height_px, width_px, 3). Raises UnreadableVideo."""
-    return fit(_picture(path), height_px, width_px, VideoReformatter())
+class Photograph(NamedTuple):
+    """Model pixels, uint8 (H, W, 3), and the height and width as displayed before they were fitted."""
+
+    pixels: npt.NDArray[np.uint8]
+    shape_px: tuple[int, int]
 
 
-def picture_shape(path: Path) -> tuple[int, int]:
-    """Height and width of a photograph as displayed. Raises UnreadableVideo."""
-    frame = _picture(path)
-    return (frame.width, frame.height) if frame_turns(frame) % 2 else (frame.height, frame.width)
+def read_picture(path: Path, height_px: int, width_px: int) -> Photograph:
+    """Raises UnreadableVideo."""
+    frame = _decoded(path)
+    shape_px = (frame.width, frame.height) if frame_turns(frame) % 2 else (frame.height, frame.width)
+    return Photograph(fit(frame, height_px, width_px, VideoReformatter()), shape_px)
 
 
-def _picture(path: Path) -> VideoFrame:
+def _decoded(path: Path) -> VideoFrame:
     refuse_special_files(path)
     options = {"format_whitelist": PICTURE_FORMATS}
     try:  # from memory: by name, FFmpeg would take "%d" for a sequence of files

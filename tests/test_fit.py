@@ -100,7 +100,7 @@ def turned(jpeg: Path, orientation: int) -> Path:
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.bmp", "%03d.png", "-x.jpg", "concat:a|b.png"])
 def test_a_photograph_is_read_under_any_name(tmp_path: Path, name: str) -> None:
     shutil.move(two_halves(tmp_path / f"made{Path(name).suffix}"), tmp_path / name)
-    found = read_picture(tmp_path / name, 24, 32).astype(int)
+    found = read_picture(tmp_path / name, 24, 32).pixels.astype(int)
     assert np.abs(found[12, 4] - (255, 0, 0)).max() <= 12
     assert np.abs(found[12, 27] - (0, 0, 255)).max() <= 12
 
@@ -109,7 +109,9 @@ def test_a_photograph_is_read_under_any_name(tmp_path: Path, name: str) -> None:
 def test_a_photograph_is_turned_as_its_camera_says(tmp_path: Path, orientation: int, red_at: tuple[int, int]) -> None:
     """6: the camera was turned left, the picture is shown turned right, so its left edge is on top."""
     picture = turned(two_halves(tmp_path / "a.jpg"), orientation)
-    assert np.abs(read_picture(picture, 24, 24)[red_at].astype(int) - (255, 0, 0)).max() <= 12
+    found = read_picture(picture, 24, 24)
+    assert np.abs(found.pixels[red_at].astype(int) - (255, 0, 0)).max() <= 12
+    assert found.shape_px == ((80, 60) if orientation in (6, 8) else (60, 80))
 
 
 def test_what_is_no_photograph_is_refused_with_its_name(tmp_path: Path) -> None:

@@ -79,8 +79,8 @@ def _read_one(plan: Plan, room: Pixels, reader: Reader, boxes_from: int) -> Piec
             return Piece(source=source, problems=plan.problems)
         if plan.moments:
             return _read_clip(plan, room, reader)
-        room[0] = reader.picture(source.path, *room.shape[1:3])
-        return _with_marks(source, reader, boxes_from)
+        room[0], shape_px = reader.picture(source.path, *room.shape[1:3])
+        return _with_marks(source, shape_px, boxes_from)
     except (VideoError, OSError) as error:
         return Piece(source=source, problems=(*plan.problems, f"unreadable: {error}"))
 
@@ -101,7 +101,7 @@ def _read_clip(plan: Plan, room: Pixels, reader: Reader) -> Piece:
     )
 
 
-def _with_marks(source: Source, reader: Reader, boxes_from: int) -> Piece:
+def _with_marks(source: Source, shape_px: tuple[int, int], boxes_from: int) -> Piece:
     """A picture whose annotation is damaged is there for what else is said of it."""
     marks, problems = list[Marks](), list[str]()
     for part in source.marks:
@@ -110,7 +110,7 @@ def _with_marks(source: Source, reader: Reader, boxes_from: int) -> Piece:
         except (DataError, OSError) as error:
             problems.append(f"unreadable: {error}")
     said = joined(marks)
-    there = placed(said, reader.shape(source.path), source.path.name) if marks else NOTHING
+    there = placed(said, shape_px, source.path.name) if marks else NOTHING
     label = source.label or (_main_class(there) if said.named else "")
     problems += there.problems
     if not (label or there.listed or there.marks or source.attributes):

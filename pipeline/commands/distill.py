@@ -92,11 +92,11 @@ def _with_boxes(data: Dataset, detector: Path, out: Path) -> Dataset:
 def _shape(path: Path) -> tuple[int, int]:
     """Displayed height and width of a picture or a clip."""
     from pipeline.inputs import VIDEO_ENDINGS
-    from pipeline.media import picture_shape
+    from pipeline.media import read_picture
     from pipeline.probe import probe
 
     if path.suffix.lower() not in VIDEO_ENDINGS:
-        return picture_shape(path)
+        return read_picture(path, 1, 1).shape_px
     video = probe(path)
     return video.height_px, video.width_px
 

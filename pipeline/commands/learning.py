@@ -18,7 +18,7 @@ from pipeline.commands.words import shown
 from pipeline.decode import decode
 from pipeline.errors import UnreadableVideo
 from pipeline.inputs import VIDEO_ENDINGS
-from pipeline.media import PICTURE_ENDINGS, picture_shape, read_picture
+from pipeline.media import PICTURE_ENDINGS, read_picture
 from pipeline.probe import probe
 
 FRAMES = 24  # of a clip, or of an event in a long video, evenly spread: neighbours show the same
@@ -42,7 +42,6 @@ def duration_ns(path: Path) -> int:
 
 READER = Reader(
     picture=read_picture,
-    shape=picture_shape,
     frames_at=frames_at,
     duration_ns=duration_ns,
     picture_endings=PICTURE_ENDINGS,

@@ -98,8 +98,8 @@ def _lines(path: Path, model: OpenModel, sample_hz: float) -> Iterator[dict[str,
     from pipeline.sample import sample_times
 
     if path.suffix.lower() in PICTURE_ENDINGS:
-        picture = read_picture(path, model.height_px, model.width_px)
-        batch = FrameBatch(picture[np.newaxis], np.zeros(1, np.int64))
+        pixels, _ = read_picture(path, model.height_px, model.width_px)
+        batch = FrameBatch(pixels[np.newaxis], np.zeros(1, np.int64))
         yield from ({"path": str(path), **line} for line in _answers(infer([batch], model)))
         return
     video = probe(path)
