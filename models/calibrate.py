@@ -47,6 +47,17 @@ def calibrate(network: Network, found: Answers, truth: Truth) -> tuple[dict[str,
     return done, found
 
 
+def uncalibrated(found: Answers, spec: Spec, done: Mapping[str, Any]) -> Answers:
+    """The answers as they were before what was `done`."""
+    if found.tags is not None and TAGS in done:
+        found = replace(found, tags=found.tags * np.float32(done[TAGS]["temperature"]))
+    if found.events is not None:
+        lines = [done.get(EVENTS, {}).get(name, {"slope": 1.0, "shift": 0.0}) for name in spec.events]
+        slope, shift = (np.array([line[part] for line in lines], np.float32) for part in ("slope", "shift"))
+        found = replace(found, events=(found.events - shift) / slope)
+    return found
+
+
 def says_probabilities(spec: Spec, calibration: Mapping[str, Any]) -> bool:
     """Whether that was done for what a run looks at: every event, or the tags where there is none."""
     return set(spec.events) <= set(calibration.get(EVENTS, {})) if spec.events else TAGS in calibration

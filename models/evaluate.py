@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,8 @@ from models.backbone import Features
 from models.data.dataset import BLOCK
 from models.detect import objects_in
 from models.figures.detection import Objects, detection_figures
+from models.figures.localization import GOOD_IOU
+from models.figures.ranks import ranks
 from models.network import BOX, EVENTS, OBJECTS, POINTS, TAGS, Network, attribute
 from models.spec import Spec
 from models.targets import Truth
@@ -25,7 +27,6 @@ from models.targets import Truth
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.int64]
 
-GOOD_IOU = 0.5
 PLACES = ("heldout", "val", "train")  # of a split; who took part in several is known by the last
 NEAR = 0.1  # of the box's longer side: as near must a point be
 ATTRIBUTES = "attributes"
@@ -129,20 +130,19 @@ def judged(found: Answers, truth: Truth, spec: Spec) -> dict[str, Any]:
 
 
 def tag_figures(logits: Floats, tag: Ints, names: Sequence[str]) -> dict[str, Any]:
-    """Shares of pictures whose tag is first, or among the first five; chance is always naming the commonest ones.
-
-    Of logits that are no numbers, as training that diverged leaves them, every one comes before the true one.
-    """
-    rank = (~(logits <= np.take_along_axis(logits, tag[:, None], axis=1))).sum(axis=1)
-    common = np.sort(np.bincount(tag, minlength=len(names)))[::-1] / len(tag)
-    by_class = {name: float((rank[tag == k] == 0).mean()) for k, name in enumerate(names) if (tag == k).any()}
+    """Shares of pictures whose tag is first, or among the first five; chance is always naming the commonest ones. Of
+    each class, its own share beside it: so often would a guess by frequency be right."""
+    rank, share = ranks(logits, tag), np.bincount(tag, minlength=len(names)) / len(tag)
+    common = np.sort(share)[::-1]
+    there = [(k, name) for k, name in enumerate(names) if share[k]]
     return {
         "pictures": len(tag),
         "top1": float((rank == 0).mean()),
         "top1_chance": float(common[0]),
         "top5": float((rank < 5).mean()),
         "top5_chance": float(common[:5].sum()),
-        "top1_by_class": by_class,
+        "top1_by_class": {name: float((rank[tag == k] == 0).mean()) for k, name in there},
+        "share_by_class": {name: float(share[k]) for k, name in there},
     }
 
 
@@ -173,14 +173,14 @@ def average_precision(score: Floats, yes: npt.NDArray[np.bool_]) -> float:
 
 
 def box_figures(box: Floats, truth: Floats) -> dict[str, Any]:
-    """Share of boxes with IoU >= 0.5, beside the best answer that never looks at the picture."""
-    right = geometry.iou(box, truth) >= GOOD_IOU
-    constant = best_constant(truth)
+    """Share of boxes with IoU >= 0.5, and their mean IoU, beside the best answer that never looks at the picture."""
+    iou, constant = geometry.iou(box, truth), geometry.iou(best_constant(truth)[None], truth)
     return {
         "pictures": len(truth),
-        "iou50": float(right.mean()),
-        "iou50_constant": float((geometry.iou(constant[None], truth) >= GOOD_IOU).mean()),
-        "mean_iou": float(geometry.iou(box, truth).mean()),
+        "iou50": float((iou >= GOOD_IOU).mean()),
+        "iou50_constant": float((constant >= GOOD_IOU).mean()),
+        "mean_iou": float(iou.mean()),
+        "mean_iou_constant": float(constant.mean()),
     }
 
 
@@ -193,7 +193,9 @@ def best_constant(truth: Floats) -> Floats:
 
 
 def _attribute_figures(found: Answers, truth: Truth, spec: Spec) -> dict[str, Any]:
-    figures = {}
+    figures: dict[str, Any] = {}
+    if not found.attributes:  # heads of another stage are judged
+        return figures
     for number, ((name, labels), logits) in enumerate(zip(spec.attributes, found.attributes, strict=True)):
         known = truth.attributes[:, number] >= 0
         if known.any():
@@ -206,31 +208,56 @@ def point_figures(points: Floats, truth: Floats, box: Floats) -> dict[str, Any]:
     known = np.logical_and(np.isfinite(truth).all(axis=2), np.isfinite(box).all(axis=1, keepdims=True))
     if not known.any():
         return {}
-    xywh = geometry.to_xywh(box)[:, None]
-    place = (truth[..., :2] - xywh[..., :2]) / xywh[..., 2:]
-    longer = xywh[..., 2:] / xywh[..., 2:].max(axis=-1, keepdims=True)
-    usual = np.array(
-        [place[known[:, k], k].mean(axis=0) if known[:, k].any() else [0.5, 0.5] for k in range(place.shape[1])]
-    )
+    place = _in_box(truth, box)
+    usual = [place[known[:, k], k].mean(axis=0) if known[:, k].any() else [0.5, 0.5] for k in range(place.shape[1])]
+    constant = np.broadcast_to(np.array(usual), place.shape)
 
     def near(answer: Floats) -> float:
-        return float((np.linalg.norm((answer - place) * longer, axis=-1)[known] <= NEAR).mean())
+        return float((point_distances(answer, truth, box)[known] <= NEAR).mean())
 
-    return {"points": int(known.sum()), "pck": near(points[..., :2]), "pck_constant": near(usual[None])}
+    return {"points": int(known.sum()), "pck": near(points[..., :2]), "pck_constant": near(constant)}
+
+
+def point_distances(answer: Floats, truth: Floats, box: Floats) -> Floats:
+    """From each point to where it is, in longer sides of the true box, (N, K); NaN where it or the box is unknown.
+    `answer` (N, K, 2) is in units of the box, `truth` (N, K, 3) in units of the picture, `box` xyxy (N, 4)."""
+    sides = geometry.to_xywh(box)[:, None, 2:]
+    longer = sides / sides.max(axis=-1, keepdims=True)
+    return np.asarray(np.linalg.norm((answer - _in_box(truth, box)) * longer, axis=-1))
+
+
+def _in_box(truth: Floats, box: Floats) -> Floats:
+    xywh = geometry.to_xywh(box)[:, None]
+    return np.asarray((truth[..., :2] - xywh[..., :2]) / xywh[..., 2:])
+
+
+class ToJudge(NamedTuple):
+    """What was found and what is there, in those of the pictures whose objects are listed, by their numbers (N,)."""
+
+    found: Objects
+    score: npt.NDArray[np.float32]
+    truth: Objects
+    pictures: Ints
+
+    @classmethod
+    def of(cls, found: Found, truth: Floats) -> ToJudge:
+        """`truth` (N, M, 5) as `Truth.objects` has it."""
+        listed = np.flatnonzero(np.isfinite(truth).all(axis=(1, 2)))
+        picture, place = np.nonzero(truth[listed, :, 0] >= 0)
+        true, boxes, mine = truth[listed][picture, place], found.objects, np.isin(found.objects.picture, listed)
+        return cls(
+            Objects(boxes.picture[mine], boxes.label[mine], boxes.xyxy[mine]),
+            found.score[mine],
+            Objects(listed[picture], true[:, 0].astype(np.int64), true[:, 1:]),
+            listed,
+        )
 
 
 def _object_figures(found: Found, truth: Floats, names: Sequence[str]) -> dict[str, Any]:
-    """Of the pictures whose objects are listed."""
-    listed = np.flatnonzero(np.isfinite(truth).all(axis=(1, 2)))
-    if not len(listed):
+    judge = ToJudge.of(found, truth)
+    if not len(judge.pictures):
         return {}
-    picture, place = np.nonzero(truth[listed, :, 0] >= 0)
-    true = truth[listed][picture, place]
-    judged_too = np.isin(found.objects.picture, listed)
-    boxes = found.objects
-    mine = Objects(boxes.picture[judged_too], boxes.label[judged_too], boxes.xyxy[judged_too])
-    known = Objects(listed[picture], true[:, 0].astype(np.int64), true[:, 1:])
-    return detection_figures(mine, found.score[judged_too], known, names)
+    return detection_figures(judge.found, judge.score, judge.truth, names, judge.pictures)
 
 
 def score_of(figures: Mapping[str, Any]) -> float:

@@ -3,91 +3,159 @@ ILSVRC counts it, and whether the scores are probabilities. For the end; epochs 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from models import geometry
-from models.evaluate import GOOD_IOU, Answers, average_precision, judged
+from models.calibrate import uncalibrated
+from models.evaluate import ATTRIBUTES, NEAR, Answers, ToJudge, average_precision, judged, point_distances
 from models.figures.bootstrap import Interval, bootstrap
 from models.figures.calibration import event_calibration, event_reliability, tag_calibration, tag_reliability
 from models.figures.confusion import confusion
-from models.figures.localization import localization_errors, max_box_accuracy
+from models.figures.detection import DetectionJudge
+from models.figures.localization import (
+    GOOD_IOU,
+    localization_errors,
+    max_box_accuracy,
+    share_of_ious,
+    wrongly_localized,
+)
 from models.figures.pictures import confusion_picture, reliability_picture
-from models.network import BOX, EVENTS, TAGS
+from models.figures.ranks import ranks
+from models.network import BOX, EVENTS, OBJECTS, POINTS, TAGS
 from models.spec import Spec
 from models.targets import Truth
 
+Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.int64]
 Pixels = npt.NDArray[np.uint8]
+Groups = Sequence[Hashable]
+
+_FEW = 200  # resamples where each costs as much as all of the others
 
 
-def examined(found: Answers, truth: Truth, spec: Spec, groups: Sequence[Hashable]) -> dict[str, Any]:
+def examined(found: Answers, truth: Truth, spec: Spec, groups: Groups) -> dict[str, Any]:
     """Figures by head. `groups` (N,) are the scenes of the pictures: intervals are by bootstrap over them."""
     figures = judged(found, truth, spec)
-    known = np.flatnonzero(truth.tag >= 0)
     if TAGS in figures and found.tags is not None:
-        logits, tag = found.tags[known], truth.tag[known]
-        right = logits.argmax(axis=1) == tag
-        figures[TAGS] |= {"top1_interval": _interval(_mean_of(right), groups, known)}
-        figures[TAGS] |= {"calibration": tag_calibration(logits, tag)}
+        figures[TAGS] |= _of_tags(found.tags, truth.tag, spec.tags, groups)
     for number, name in enumerate(spec.events):
         if name in figures.get(EVENTS, {}) and found.events is not None:
-            figures[EVENTS][name] |= _event(found.events[:, number], truth.events[:, number], groups)
-    boxed = np.flatnonzero(np.isfinite(truth.box).all(axis=1))
-    if BOX in figures and found.box is not None and found.boxes is not None:
-        right = geometry.iou(found.box[boxed], truth.box[boxed]) >= GOOD_IOU
-        figures[BOX] |= {"iou50_interval": _interval(_mean_of(right), groups, boxed)}
-        shown = [found.box[k][None] for k in boxed]
-        figures[BOX] |= {"v2": max_box_accuracy(shown, [truth.box[k][None] for k in boxed])}
-        figures |= _localization(found, truth, boxed[truth.tag[boxed] >= 0])
+            figures[EVENTS][name] |= _of_event(found.events[:, number], truth.events[:, number], groups)
+    for number, (name, labels) in enumerate(spec.attributes):
+        if name in figures.get(ATTRIBUTES, {}):
+            figures[ATTRIBUTES][name] |= _of_tags(found.attributes[number], truth.attributes[:, number], labels, groups)
+    if BOX in figures:
+        figures |= _of_boxes(figures[BOX], found, truth, groups)
+    if POINTS in figures and found.points is not None:
+        near = point_distances(found.points[..., :2], truth.points, truth.box) <= NEAR
+        known = np.isfinite(truth.points).all(axis=2) & np.isfinite(truth.box).all(axis=1, keepdims=True)
+        figures[POINTS] |= _means({"pck": np.where(known, near, np.nan)}, groups)
+    if "map50" in figures.get(OBJECTS, {}) and found.objects is not None:
+        figures[OBJECTS] |= _of_objects(ToJudge.of(found.objects, truth.objects), len(spec.detector), groups)
     return figures
 
 
-def _interval(statistic: Callable[[Ints], float], groups: Sequence[Hashable], rows: Ints) -> list[float] | None:
-    found: Interval = bootstrap(statistic, [groups[k] for k in rows])
-    return None if found.low is None or found.high is None else [found.low, found.high]
+def _named(intervals: Mapping[str, Interval | None]) -> dict[str, list[float] | None]:
+    """Beside the figure, as JSON has them."""
+    return {f"{name}_interval": None if found is None else list(found) for name, found in intervals.items()}
 
 
-def _mean_of(right: npt.NDArray[np.bool_]) -> Callable[[Ints], float]:
-    return lambda rows: float(right[rows].mean())
+def _means(values: Mapping[str, Floats], groups: Groups) -> dict[str, Any]:
+    """Intervals of the means of what each picture says, (N, ...); NaN is no part of any mean."""
+    sums = {name: np.nansum(part.reshape(len(part), -1), axis=1) for name, part in values.items()}
+    counts = {name: np.isfinite(part.reshape(len(part), -1)).sum(axis=1) for name, part in values.items()}
+
+    def means(rows: Ints) -> dict[str, float]:
+        with np.errstate(invalid="ignore"):
+            return {name: float(sums[name][rows].sum() / counts[name][rows].sum()) for name in values}
+
+    return _named(bootstrap(means, groups))
 
 
-def _event(
-    logit: npt.NDArray[np.float32], truth: npt.NDArray[np.float32], groups: Sequence[Hashable]
-) -> dict[str, Any]:
-    known = np.flatnonzero(np.isfinite(truth))
-    score, yes = logit[known], truth[known] == 1
+def _some(groups: Groups, rows: Ints) -> Groups:
+    return [groups[k] for k in rows]
 
-    def precision(rows: Ints) -> float:
-        return average_precision(score[rows], yes[rows]) if yes[rows].any() else float("nan")
 
+def _of_tags(logits: Floats, tag: Ints, names: Sequence[str], groups: Groups) -> dict[str, Any]:
+    known = np.flatnonzero(tag >= 0)
+    logits, tag, groups = logits[known], tag[known], _some(groups, known)
+    rank = ranks(logits, tag)
+    first = (rank == 0).astype(np.float64)
+    by_class = {name: np.where(tag == k, first, np.nan) for k, name in enumerate(names) if (tag == k).any()}
+    calibration = tag_calibration(logits, tag)
     return {
-        "average_precision_interval": _interval(precision, groups, known),
-        "calibration": event_calibration(score, yes),
+        **_means({"top1": first, "top5": (rank < 5).astype(np.float64)}, groups),
+        "top1_by_class_interval": {name.removesuffix("_interval"): v for name, v in _means(by_class, groups).items()},
+        "calibration": calibration | _ece(lambda rows: tag_reliability(logits[rows], tag[rows]).ece, groups),
     }
 
 
-def _localization(found: Answers, truth: Truth, rows: Ints) -> dict[str, Any]:
-    """Where class and box are both known, and both are answered for."""
-    if not len(rows) or found.tags is None or found.boxes is None:
-        return {}
-    boxes = found.boxes[rows]
-    boxes = boxes[:, 0] if boxes.shape[1] == 1 else boxes
-    true = [truth.box[k][None] for k in rows]
-    return {"localization": localization_errors(found.tags[rows], boxes, truth.tag[rows], true)}
+def _ece(statistic: Callable[[Ints], float], groups: Groups) -> dict[str, Any]:
+    return _named(bootstrap(lambda rows: {"ece": statistic(rows)}, groups, resamples=_FEW))
 
 
-def pictured(found: Answers, truth: Truth, spec: Spec) -> dict[str, Pixels]:
-    """Pictures by name: what is taken for what, and how often a score of 0.7 is right."""
+def _of_event(logit: Floats, truth: Floats, groups: Groups) -> dict[str, Any]:
+    known = np.flatnonzero(np.isfinite(truth))
+    score, yes, groups = logit[known], truth[known] == 1, _some(groups, known)
+
+    def figures(rows: Ints) -> dict[str, float]:
+        precision = average_precision(score[rows], yes[rows]) if yes[rows].any() else float("nan")
+        return {"average_precision": precision, "right": float(((score[rows] > 0) == yes[rows]).mean())}
+
+    calibration = event_calibration(score, yes)
+    return {
+        **_named(bootstrap(figures, groups)),
+        "calibration": calibration | _ece(lambda rows: event_reliability(score[rows], yes[rows]).ece, groups),
+    }
+
+
+def _of_boxes(figures: Mapping[str, Any], found: Answers, truth: Truth, groups: Groups) -> dict[str, Any]:
+    """Of the main subject; with its class too where that is known and answered for."""
+    assert found.box is not None and found.boxes is not None
+    rows = np.flatnonzero(np.isfinite(truth.box).all(axis=1))
+    iou = geometry.iou(found.box[rows], truth.box[rows])
+    v2 = max_box_accuracy(found.box[rows], [truth.box[k][None] for k in rows])
+    said = {"iou50": (iou >= GOOD_IOU).astype(np.float64), "mean_iou": iou, "max_box_acc_v2": share_of_ious(iou)}
+    sure = _means(said, _some(groups, rows))
+    v2["max_box_acc_v2_interval"] = sure.pop("max_box_acc_v2_interval")
+    answered = {BOX: dict(figures) | sure | {"v2": v2}}
+    rows = rows[truth.tag[rows] >= 0]
+    if found.tags is None or not len(rows):
+        return answered
+    boxes = found.boxes[rows, 0] if found.boxes.shape[1] == 1 else found.boxes[rows]
+    about = found.tags[rows], boxes, truth.tag[rows], [truth.box[k][None] for k in rows]
+    wrong = {name: part.astype(np.float64) for name, part in wrongly_localized(*about).items()}
+    return answered | {"localization": localization_errors(*about) | _means(wrong, _some(groups, rows))}
+
+
+def _of_objects(about: ToJudge, labels: int, groups: Groups) -> dict[str, Any]:
+    judge = DetectionJudge(about.found, about.score, about.truth, labels, about.pictures)
+    return _named(bootstrap(judge.figures, _some(groups, about.pictures), resamples=_FEW))
+
+
+def pictured(found: Answers, truth: Truth, spec: Spec, calibration: Mapping[str, Any]) -> dict[str, Pixels]:
+    """Pictures by name: what is taken for what, and how often a score of 0.7 is right, now and before `calibration`."""
     pages: dict[str, Pixels] = {}
     known = truth.tag >= 0
     if found.tags is not None and known.any():
-        logits, tag = found.tags[known], truth.tag[known]
-        pages["confusion"] = confusion_picture(confusion(logits.argmax(axis=1), tag, len(spec.tags)), spec.tags)
-        pages["reliability of tags"] = reliability_picture(tag_reliability(logits, tag))
+        said = confusion(found.tags[known].argmax(axis=1), truth.tag[known], len(spec.tags))
+        pages["confusion"] = confusion_picture(said, spec.tags)
+    pages |= _reliabilities(found, truth, spec)
+    if calibration:
+        before = _reliabilities(uncalibrated(found, spec, calibration), truth, spec)
+        pages |= {f"{name} before calibration": page for name, page in before.items()}
+    return pages
+
+
+def _reliabilities(found: Answers, truth: Truth, spec: Spec) -> dict[str, Pixels]:
+    pages: dict[str, Pixels] = {}
+    known = truth.tag >= 0
+    if found.tags is not None and known.any():
+        pages["reliability of tags"] = reliability_picture(tag_reliability(found.tags[known], truth.tag[known]))
     for number, name in enumerate(spec.events):
         told = np.isfinite(truth.events[:, number])
         if found.events is not None and told.any():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.figures.detection import Objects, detection_figures
+from models.figures import detection
+from models.figures.detection import DetectionJudge, Objects
 
 NAMES = ("ball", "player")
 WHOLE, LEFT, RIGHT = [0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 0.5, 1.0], [0.5, 0.0, 1.0, 1.0]
@@ -17,6 +20,11 @@ def objects(*rows: tuple[int, int, list[float]]) -> Objects:
     """(picture, label, xyxy) each."""
     pictures, labels, boxes = [row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows]
     return Objects(np.array(pictures, np.int64), np.array(labels, np.int64), np.array(boxes, float).reshape(-1, 4))
+
+
+def detection_figures(found: Objects, score: np.ndarray, truth: Objects, names: tuple[str, ...]) -> dict[str, Any]:
+    """In the pictures that hold anything."""
+    return detection.detection_figures(found, score, truth, names, np.union1d(found.picture, truth.picture))
 
 
 @st.composite
@@ -93,3 +101,21 @@ def test_where_nothing_is_true_there_is_no_figure() -> None:
 def test_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     detection_figures(objects((0, 0, LEFT)), np.ones(1), objects((0, 0, LEFT)), NAMES)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_picture_with_nothing_in_it_makes_boxes_that_never_look_wrong() -> None:
+    truth = objects((2, 0, LEFT), (3, 0, LEFT))
+    figures = detection.detection_figures(truth, np.array([0.9, 0.8]), truth, NAMES, np.arange(4))
+    assert (figures["pictures"], figures["map50"]) == (4, pytest.approx(1))
+    assert figures["map50_blind"] == pytest.approx(0.5)  # two wrong ones come first
+
+
+def test_pictures_drawn_more_than_once_count_as_often() -> None:
+    """The same as if they were there as often."""
+    truth, found = objects((0, 0, LEFT), (1, 0, WHOLE)), objects((0, 0, LEFT), (1, 0, RIGHT))
+    judge = DetectionJudge(found, np.array([0.9, 0.8]), truth, 2, np.arange(2))
+    mine, true = (objects(*[(k, 0, LEFT if k < 2 else box) for k in range(3)]) for box in (RIGHT, WHOLE))
+    there = detection.detection_figures(mine, np.array([0.9, 0.9, 0.8]), true, NAMES, np.arange(3))
+    assert judge.figures(np.array([0, 0, 1])) == pytest.approx({"map50": there["map50"], "map": there["map"]})
+    assert judge.figures(np.array([0]))["map50"] == pytest.approx(1)
+    assert np.isnan(DetectionJudge(found, np.ones(2), objects(), 2, np.arange(2)).figures(np.array([1]))["map50"])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from models.evaluate import Answers
+from models.evaluate import Answers, Found
 from models.examine import examined, pictured
+from models.figures.detection import Objects
 from models.spec import Spec
 from models.targets import Truth
 
@@ -60,6 +63,56 @@ def test_events_are_judged_as_probabilities() -> None:
 
 
 def test_what_is_taken_for_what_can_be_looked_at() -> None:
-    pages = pictured(*some(), SPEC)
+    pages = pictured(*some(), SPEC, {})
     assert set(pages) == {"confusion", "reliability of tags", "reliability of dunk"}
     assert all(page.dtype == np.uint8 and page.ndim == 3 and page.std() > 0 for page in pages.values())
+
+
+def test_what_calibration_did_can_be_looked_at() -> None:
+    found, truth = some()
+    calibration = {"tags": {"temperature": 2.0}, "events": {"dunk": {"slope": 0.5, "shift": 1.0}}}
+    pages = pictured(found, truth, SPEC, calibration)
+    for name, logits in (("tags", replace(found, tags=found.tags * 2)), ("dunk", None)):
+        before = f"reliability of {name} before calibration"
+        assert not np.array_equal(pages[f"reliability of {name}"], pages[before])
+        if logits is not None:
+            assert np.array_equal(pages[before], pictured(logits, truth, SPEC, {})[f"reliability of {name}"])
+
+
+@pytest.mark.parametrize("name", ["top1", "top5"])
+def test_every_figure_of_tags_has_an_interval(name: str) -> None:
+    tags = examined(*some(), SPEC, list(range(COUNT)))["tags"]
+    low, high = tags[f"{name}_interval"]
+    assert low <= tags[name] <= high
+    assert set(tags["top1_by_class_interval"]) == set(tags["top1_by_class"]) == set(tags["share_by_class"])
+    low, high = tags["calibration"]["ece_interval"]
+    assert low < high
+
+
+def test_boxes_and_their_errors_have_intervals_that_hold_them() -> None:
+    figures = examined(*some(), SPEC, list(range(COUNT)))
+    of_boxes = [(figures["box"], "iou50"), (figures["box"], "mean_iou"), (figures["box"]["v2"], "max_box_acc_v2")]
+    for part, name in [*of_boxes, (figures["localization"], "top1_error")]:
+        low, high = part[f"{name}_interval"]
+        assert low < part[name] < high
+
+
+def test_attributes_points_and_objects_have_intervals() -> None:
+    found, truth = some()
+    rng = np.random.default_rng(1)
+    spec = replace(SPEC, attributes=(("age", ("young", "old")),), points=("nose",), detector=("ball",))
+    middle = np.array([[[0.35, 0.5, 1.0]]], np.float32).repeat(COUNT, 0)  # of the box: the picture's (0.35, 0.5)
+    said = np.array([[[0.5, 0.5, 1.0]]], np.float32).repeat(COUNT, 0)
+    said[::4, 0, 0] = 0.9
+    ball = np.array([[[0, 0.1, 0.1, 0.3, 0.3]]], np.float32).repeat(COUNT, 0)
+    boxes = ball[:, 0, 1:] + np.where(np.arange(COUNT) % 4 == 0, 0.5, 0.0)[:, None].astype(np.float32)
+    objects = Found(Objects(np.arange(COUNT), np.zeros(COUNT, np.int64), boxes), rng.random(COUNT).astype(np.float32))
+    old = rng.integers(0, 2, (COUNT, 1))
+    truth = replace(truth, attributes=old, points=middle, objects=ball)
+    logits = (np.eye(2, dtype=np.float32)[np.where(np.arange(COUNT) % 4 == 0, 1 - old[:, 0], old[:, 0])],)
+    figures = examined(replace(found, attributes=logits, points=said, objects=objects), truth, spec, range(COUNT))
+    of_each = [(figures["attributes"]["age"], "top1"), (figures["points"], "pck"), (figures["objects"], "map50")]
+    for part, name in of_each:
+        low, high = part[f"{name}_interval"]
+        assert low < part[name] < high
+    assert figures["points"]["pck"] == figures["attributes"]["age"]["top1"] == 0.75

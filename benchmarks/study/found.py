@@ -9,8 +9,9 @@ import numpy as np
 from benchmarks.study.question import Figure
 from models import geometry
 from models.data.dataset import Dataset
-from models.evaluate import GOOD_IOU, best_constant
+from models.evaluate import best_constant
 from models.figures.detection import Objects, detection_figures
+from models.figures.localization import GOOD_IOU
 from models.output import FoundBoxes
 
 
@@ -19,7 +20,8 @@ def found_figures(found: FoundBoxes, names: Sequence[str], data: Dataset) -> dic
     number = {name: k for k, name in enumerate(names)}
     label = np.array([number[name] for name in data.objects.label], np.int64)
     truth = Objects(data.objects.picture, label, data.objects.xyxy)
-    every = detection_figures(Objects(found.picture, found.label, found.xyxy), found.score, truth, names)
+    mine = Objects(found.picture, found.label, found.xyxy)
+    every = detection_figures(mine, found.score, truth, names, np.arange(len(data)))
     known = np.flatnonzero(np.isfinite(data.box).all(axis=1))
     surest = _surest(found, len(data))[known]
     there = surest >= 0

@@ -2,67 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
+Interval = tuple[float, float]
 
 LEVEL = 0.95
 RESAMPLES = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
-    """A figure and where 95 % of its resampled values lie, both ends included. Without an interval both ends are None,
-    and `note` says why; with one it is empty."""
-
-    value: float
-    low: float | None
-    high: float | None
-    groups: int
-    note: str = ""
-
-    def __str__(self) -> str:
-        if self.low is None or self.high is None:
-            return f"{self.value:.3f} ({self.note})"
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
-
-
 def bootstrap(
-    statistic: Callable[[Ints], float],
+    figures_of: Callable[[Ints], Mapping[str, float]],
     groups: Sequence[Hashable],
     *,
     resamples: int = RESAMPLES,
-    level: float = LEVEL,
     seed: int = 0,
-) -> Interval:
-    """The interval of `statistic`, which is given numbers of pictures (with repeats) and answers a figure.
+) -> dict[str, Interval | None]:
+    """Where 95 % of the resampled values of each figure lie, both ends included. `figures_of` is given numbers of
+    pictures (with repeats) and answers figures by name.
 
     `groups` names each picture's scene, file or take: as many groups as there are are drawn, with replacement, and each
     brings all its pictures (the cluster bootstrap; Davison & Hinkley 1997, 3.8). Groups of one are the ordinary
-    bootstrap. The names do not matter, nor does what they sort like. A resample whose figure is NaN is left out.
-    One group says nothing about others: no interval.
+    bootstrap. The names do not matter, nor does what they sort like. A resample whose figure is NaN is left out. None
+    where no resample has the figure, or all pictures are of one group, which says nothing about others.
     """
     members = _members(groups)
-    value = float(statistic(np.arange(len(groups))))
     if len(members) < 2:
-        return Interval(value=value, low=None, high=None, groups=len(members), note=f"{_counted(members)}: no interval")
+        return dict.fromkeys(figures_of(np.arange(len(groups))))
     rng = np.random.default_rng(seed)
     drawn = (rng.integers(0, len(members), len(members)) for _ in range(resamples))
-    figures = np.array([statistic(np.concatenate([members[k] for k in draw])) for draw in drawn], np.float64)
-    figures = figures[~np.isnan(figures)]
-    if not len(figures):
-        note = "no resample has this figure: no interval"
-        return Interval(value=value, low=None, high=None, groups=len(members), note=note)
-    low, high = np.percentile(figures, [50 * (1 - level), 50 * (1 + level)])
-    return Interval(value=value, low=float(low), high=float(high), groups=len(members))
+    found = [figures_of(np.concatenate([members[k] for k in draw])) for draw in drawn]
+    return {name: _interval(np.array([figures[name] for figures in found], np.float64)) for name in found[0]}
 
 
-def _counted(members: Sequence[Ints]) -> str:
-    return "a single group" if members else "no picture"
+def _interval(values: npt.NDArray[np.float64]) -> Interval | None:
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return None
+    low, high = np.percentile(values, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
+    return float(low), float(high)
 
 
 def _members(groups: Sequence[Hashable]) -> list[Ints]:

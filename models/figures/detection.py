@@ -30,19 +30,21 @@ class Objects:
     xyxy: Floats
 
 
-def detection_figures(found: Objects, score: Floats, truth: Objects, names: Sequence[str]) -> dict[str, Any]:
+def detection_figures(
+    found: Objects, score: Floats, truth: Objects, names: Sequence[str], pictures: Ints
+) -> dict[str, Any]:
     """mAP at IoU 0.5 and its mean over 0.5, 0.55 ... 0.95, with 101 recall points, objects of every size and the 100
-    best boxes of a picture and label; `score` (D,) orders what was found.
+    best boxes of a picture and label; `score` (D,) orders what was found, `pictures` (N,) numbers all that are judged.
 
     Labels without a true box are left out of the mean; with no true box at all only the counts are told. Beside it an
     answer that never looks: in every picture the mean true box of each label, scored by the label's share of all boxes.
     Boxes of equal score come in the order of their pictures, then as given.
     """
-    pictures, known = np.union1d(truth.picture, found.picture), np.unique(truth.label)
+    known = np.unique(truth.label)
     if not len(known):
         return {"pictures": len(pictures), "boxes": 0}
-    by_label = _average_precisions(found, score, truth, len(names))
-    blind = _average_precisions(*_blind(truth, pictures), truth, len(names))
+    by_label = DetectionJudge(found, score, truth, len(names), pictures).precisions()
+    blind = DetectionJudge(*_blind(truth, pictures), truth, len(names), pictures).precisions()
     return {
         "pictures": len(pictures),
         "boxes": len(truth.label),
@@ -55,6 +57,40 @@ def detection_figures(found: Objects, score: Floats, truth: Objects, names: Sequ
     }
 
 
+class DetectionJudge:
+    """COCO's own evaluation. Boxes are matched once; what that is worth can be asked of any of the pictures."""
+
+    def __init__(self, found: Objects, score: Floats, truth: Objects, labels: int, pictures: Ints) -> None:
+        numbers = pictures.tolist()
+        with contextlib.redirect_stdout(io.StringIO()):  # it tells how far it is
+            judge = COCOeval(_coco(truth, np.ones(len(truth.label)), numbers, labels), None, "bbox")
+            judge.cocoDt = _coco(found, score, numbers, labels)
+            judge.params.maxDets, judge.params.areaRng, judge.params.areaRngLbl = [100], [[0, 1e10]], ["all"]
+            judge.params.imgIds = numbers
+            judge.evaluate()
+        self._judge, self._count, self._matched = judge, len(numbers), judge.evalImgs
+
+    def figures(self, rows: Ints) -> dict[str, float]:
+        """`map50` and `map` of these pictures, by their place among all; one may come more than once."""
+        by_label = self.precisions(rows)
+        known = by_label[0] >= 0
+        return {"map50": _mean(by_label[0, known]), "map": _mean(by_label[:, known])}
+
+    def precisions(self, rows: Ints | None = None) -> npt.NDArray[np.float64]:
+        """Average precision by IoU and label, (10, labels); -1 for a label without a true box."""
+        chosen = range(self._count) if rows is None else rows.tolist()
+        judge, every = self._judge, range(0, len(self._matched), max(1, self._count))
+        judge.evalImgs = [self._matched[start + row] for start in every for row in chosen]
+        judge.params.imgIds = judge._paramsEval.imgIds = list(chosen)
+        with contextlib.redirect_stdout(io.StringIO()):
+            judge.accumulate()
+        return np.asarray(judge.eval["precision"][:, :, :, 0, 0].mean(axis=1))
+
+
+def _mean(values: npt.NDArray[np.float64]) -> float:
+    return float(values.mean()) if values.size else float("nan")
+
+
 def _blind(truth: Objects, pictures: Ints) -> tuple[Objects, Floats]:
     """The mean box of each label that there is, in every picture, and its share of all boxes."""
     labels = np.unique(truth.label)
@@ -63,18 +99,6 @@ def _blind(truth: Objects, pictures: Ints) -> tuple[Objects, Floats]:
     count = len(pictures)
     objects = Objects(np.repeat(pictures, len(labels)), np.tile(labels, count), np.tile(means, (count, 1)))
     return objects, np.tile(shares, count)
-
-
-def _average_precisions(found: Objects, score: Floats, truth: Objects, labels: int) -> npt.NDArray[np.float64]:
-    """(10, labels) by IoU and label; -1 for a label without a true box."""
-    pictures = np.union1d(truth.picture, found.picture).tolist()
-    with contextlib.redirect_stdout(io.StringIO()):  # it tells how far it is
-        judge = COCOeval(_coco(truth, np.ones(len(truth.label)), pictures, labels), None, "bbox")
-        judge.cocoDt = _coco(found, score, pictures, labels)
-        judge.params.maxDets, judge.params.areaRng, judge.params.areaRngLbl = [100], [[0, 1e10]], ["all"]
-        judge.evaluate()
-        judge.accumulate()
-    return np.asarray(judge.eval["precision"][:, :, :, 0, 0].mean(axis=1))
 
 
 def _coco(objects: Objects, score: Floats, pictures: list[int], labels: int) -> Any:

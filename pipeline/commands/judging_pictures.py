@@ -40,7 +40,7 @@ def judge_checkpoint(args: argparse.Namespace) -> int:
     figures = examined(found, truth, info.spec, chosen.group)
     unknown = unknown_classes(data, plan)
     if args.pictures is not None:
-        _write_pictures(pictured(found, truth, info.spec), args.pictures)
+        _write_pictures(pictured(found, truth, info.spec, info.metrics.get("calibration", {})), args.pictures)
     if args.json:
         about = {"model": args.model, "version": info.version, "files": seen.sentence(), "unknown": unknown}
         sys.stdout.write(json.dumps(about | figures, indent=1) + "\n")
