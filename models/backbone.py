@@ -13,12 +13,15 @@ Where heads attach:
 
 from __future__ import annotations
 
+import hashlib
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torchvision import models
+from torchvision.ops import StochasticDepth
 
 from models.spec import Spec
 from pipeline.errors import CheckpointError
@@ -78,6 +81,15 @@ class Backbone(nn.Module):
         return features_of(*self.trunk(self.normalize(pixels_BHWC)))
 
 
+def digest_of_weights(module: nn.Module) -> bytes:
+    """The sha256 of its parameters and buffers, with their names."""
+    digest = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).data)
+    return digest.digest()
+
+
 def features_of(map_BDhw: Tensor, vector_BF: Tensor | None) -> Features:
     """What a trunk says; without a vector of its own the map's mean."""
     return Features(map_BDhw, vector_BF.flatten(1) if vector_BF is not None else map_BDhw.mean((2, 3)))
@@ -109,9 +121,18 @@ def _cut(spec: Spec) -> tuple[fx.GraphModule, Sizes]:
     return traced, Sizes(channels, height, width, length)
 
 
+class _Tracer(fx.Tracer):
+    """What torchvision's own layers do depends on whether they train; traced through, they would for ever be as they
+    are now."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, StochasticDepth) or super().is_leaf_module(m, module_qualified_name)
+
+
 def _measured(name: str, height_px: int, width_px: int) -> fx.GraphModule:
     """The network as a graph, with the shape of every value for one picture."""
-    traced = fx.symbolic_trace(classification_network(name).eval())
+    network = classification_network(name).eval()
+    traced = fx.GraphModule(network, _Tracer().trace(network))
     try:
         ShapeProp(traced).propagate(torch.zeros(1, 3, height_px, width_px))
     except RuntimeError as error:

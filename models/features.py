@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.backbone import Backbone, Features
+from models.backbone import Backbone, Features, digest_of_weights
 from models.cache import FeatureCache
 from models.network import Network
 from models.serve import fused
@@ -55,11 +55,7 @@ class FeatureReader:
     @cached_property
     def weights(self) -> bytes:
         """Their digest."""
-        digest = hashlib.sha256()
-        for name, tensor in self._network.backbone.state_dict().items():
-            digest.update(name.encode())
-            digest.update(np.ascontiguousarray(tensor.detach().numpy()).data)
-        return digest.digest()
+        return digest_of_weights(self._network.backbone)
 
     def _key(self, pixels: Pixels) -> str:
         """The digest of the backbone's weights and of the pictures as it sees them; with or without the maps."""

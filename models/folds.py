@@ -17,10 +17,10 @@ from models.data.dataset import Dataset
 from models.evaluate import Answers, Found, answers
 from models.examine import examined
 from models.figures.detection import Objects
-from models.learn import Learned, Surroundings, checkpoint_info, prepare_parts, run_through, split
+from models.learn import Learned, Surroundings, checkpoint_info, prepare_parts, run_through
 from models.recipe import Recipe
 from models.regimes import Memory
-from models.split import clusters, dhash, folded
+from models.split import Shares, clusters_of, folded, parted
 from models.targets import Plan, truth_of
 from pipeline.errors import DataError
 
@@ -32,9 +32,10 @@ def learn_in_folds(data: Dataset, plan: Plan, recipe: Recipe, folds: int, around
 
     Raises DataError, where there are fewer scenes than folds.
     """
-    apart = split(data, None, recipe.seed, recipe.heldout)["heldout"]
+    cluster, label = clusters_of(data), np.array(data.label, dtype=object)
+    apart = parted(cluster, data.label, Shares(val=0.0, heldout=recipe.heldout), recipe.seed)["heldout"]
     rows = np.setdiff1d(np.arange(len(data)), apart)
-    fold = _folds_of(data.rows(rows), folds, recipe.seed)  # -1: always taught
+    fold = _folds_of(cluster[rows], label[rows].tolist(), folds, recipe.seed)  # -1: always taught
     said, memory = [], Memory(around.features)
     for number in range(folds):
         ready = prepare_parts(data, {"train": rows[fold != number]}, None, plan, recipe, memory)
@@ -43,10 +44,10 @@ def learn_in_folds(data: Dataset, plan: Plan, recipe: Recipe, folds: int, around
     ready = prepare_parts(data, {"train": rows, "heldout": apart}, None, plan, recipe, memory)
     done = run_through(ready, plan, recipe, around, "run")
     order = np.concatenate([rows[fold == number] for number in range(folds)])
-    part, found = data.rows(order), together(said, np.bincount(fold[fold >= 0], minlength=folds))
-    truth = truth_of(part, Plan.of(ready.network.spec)).without(ready.kept)
+    found = together(said, np.bincount(fold[fold >= 0], minlength=folds))
+    truth = truth_of(data, Plan.of(ready.network.spec)).rows(order).without(ready.kept)
     calibration, found = calibrate(ready.network, found, truth)
-    figures = examined(found, truth, ready.network.spec, part.group) | {"count": folds}
+    figures = examined(found, truth, ready.network.spec, [data.group[k] for k in order]) | {"count": folds}
     metrics = {"folds": figures, "calibration": calibration}
     return Learned(ready.network, checkpoint_info(ready, recipe, metrics, done), ready.kept)
 
@@ -56,10 +57,9 @@ def _named(around: Surroundings, name: str) -> Surroundings:
     return replace(around, watch=lambda now: around.watch(replace(now, stage=f"{name} {now.stage}")))
 
 
-def _folds_of(part: Dataset, folds: int, seed: int) -> Ints:
+def _folds_of(cluster: Ints, label: Sequence[str], folds: int, seed: int) -> Ints:
     """The fold of each picture. Raises DataError."""
-    cluster = clusters(dhash(part.pixels), part.group, part.path)
-    fold = folded(cluster, part.label, folds, seed)
+    fold = folded(cluster, label, folds, seed)
     if (scenes := len(np.unique(cluster[fold >= 0]))) < folds:
         raise DataError(f"--folds {folds}: there are {scenes} scenes only. Use fewer, or give clips of more scenes")
     return fold

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.backbone import Features
+from models.backbone import Features, digest_of_weights
 from models.cache import FeatureCache
 from models.calibrate import calibrate, says_probabilities
 from models.data.dataset import Dataset
@@ -27,7 +27,7 @@ from models.precision import BF16, effect_of_bf16
 from models.recipe import Recipe
 from models.regimes import Material, Memory, heads_on, varied_features, whole
 from models.spec import FROZEN, SCRATCH, SEQUENTIAL, CheckpointInfo
-from models.split import Shares, clusters, dhash, leaks, parted
+from models.split import Shares, clusters_of, leaks, parted
 from models.stages import Run, Stage, Stages, Watch
 from models.start import measure_batchnorm, start
 from models.targets import Plan, Truth, truth_of
@@ -74,7 +74,7 @@ def split(data: Dataset, val: Dataset | None, seed: int, heldout: float = 0.0) -
         rows, shares = np.flatnonzero([int(file) not in leaked for file in data.file]), Shares(val=0.0, heldout=heldout)
         if not heldout:  # every picture beside every other, for nothing to be parted
             return {"train": rows}
-    cluster = clusters(dhash(data.pixels), data.group, data.path)[rows]
+    cluster = clusters_of(data)[rows]
     parts = parted(cluster, [data.label[k] for k in rows], shares, seed)
     return {name: rows[part] for name, part in parts.items()}
 
@@ -190,7 +190,8 @@ def run_through(ready: Prepared, plan: Plan, recipe: Recipe, around: Surrounding
     """All stages; of the same name, data and recipe, killed ones go on."""
     taught = ready.taught
     truths = taught.truth.digest(), ready.chosen_by.truth.digest()
-    key = key_of(recipe, plan, ready.digests, truths, (len(taught), *taught.source.pixels.shape[1:]))
+    begins = digest_of_weights(ready.network)  # the base is a name in the recipe, and its file may be another one
+    key = key_of(recipe, plan, ready.digests, truths, (len(taught), *taught.source.pixels.shape[1:]), begins)
     journal = Journal(around.state / name, key) if around.state is not None else None
     run = Run(ready.network, ready.chosen_by.truth, around.watch, patience=recipe.patience, journal=journal)
     return run.through(ready.stages, recipe.seed)

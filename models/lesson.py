@@ -15,7 +15,7 @@ from models.augment import Augmentation
 from models.calibrate import calibrate, says_probabilities
 from models.data.dataset import Dataset
 from models.distill import Lesson, blocks_apart, distillation
-from models.evaluate import Answers, answers, judged
+from models.evaluate import Answers, Seen, answers, judged
 from models.hints import shared_ends
 from models.journal import Journal, key_of
 from models.learn import Learned, Part, facts_of
@@ -100,9 +100,9 @@ def _whole(network: Network, lesson: Lesson, schedule: Schedule, val: Pixels) ->
 
 def _parted(data: Dataset, teacher: CheckpointInfo) -> dict[str, Ints]:
     """Numbers of the pictures by the part that their files have in the teacher's split."""
-    place = {digest: name for name in ("train", "val") for digest in teacher.split.get(name, ())}
-    mine = np.array([place.get(data.digests[file], "heldout") for file in data.file])
-    return {name: np.flatnonzero(mine == name) for name in ("train", "val", "heldout")}
+    place = np.array(Seen.of(data.digests, teacher.split).place)[data.file]
+    kept = {"train": place == "train", "val": place == "val"}
+    return {name: np.flatnonzero(mine) for name, mine in (kept | {"heldout": ~(kept["train"] | kept["val"])}).items()}
 
 
 def _facts(taught: Part, course: Course, teacher: CheckpointInfo) -> dict[str, Any]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from models.network import Network
+    from models.spec import Spec
 
     Probs = npt.NDArray[np.float32]
 
@@ -24,32 +25,39 @@ MAX_CHANGE = 0.02
 
 
 def effect_of_bf16(network: Network, pixels: npt.NDArray[np.uint8]) -> dict[str, Any]:
-    """What bfloat16 changes for N pictures uint8 (N, H, W, 3): `kept`, the share whose best tag and every event's yes
-    or no stay as they are, and `change`, the largest of any probability. No picture, or no label: nothing.
+    """What bfloat16 changes for N pictures uint8 (N, H, W, 3): `kept`, the share whose best tag, best value of each
+    attribute, and yes or no to all else stay as they are, and `change`, the largest of any probability. No picture, or
+    no label: nothing.
 
     Measured as a run would have it: fused, in its batches, on the CPU.
     """
     from models.predictor import served_on_cpu
 
-    labels = len(network.spec.tags) + len(network.spec.events)
-    if not len(pixels) or not labels:
+    if not len(pixels) or not network.spec.columns:
         return {}
     exact, rough = served_on_cpu(network, bf16=False), served_on_cpu(network, bf16=True)
     kept, change = 0, 0.0
     for at in range(0, len(pixels), exact.batch):
         part = pixels[at : at + exact.batch]
         known, found = exact.submit(part).result().probs, rough.submit(part).result().probs
-        kept += int(_same(known, found, len(network.spec.tags)).sum())
+        kept += int(_same(known, found, network.spec).sum())
         change = max(change, float(abs(known - found).max()))
     return {"pictures": len(pixels), "kept": kept / len(pixels), "change": change}
 
 
-def _same(known: Probs, found: Probs, tags: int) -> npt.NDArray[np.bool_]:
-    """(B,) of two (B, C); the first columns are tags, the others events."""
-    same = ((known[:, tags:] > 0.5) == (found[:, tags:] > 0.5)).all(axis=1)
-    if tags:
-        same &= known[:, :tags].argmax(axis=1) == found[:, :tags].argmax(axis=1)
-    return same  # type: ignore[no-any-return]
+def _same(known: Probs, found: Probs, spec: Spec) -> npt.NDArray[np.bool_]:
+    """(B,) of two (B, C), columns as `Spec.columns`: tags and each attribute a softmax, then one sigmoid each."""
+    import numpy as np
+
+    at = 0
+    parts: list[npt.NDArray[np.bool_]] = []
+    for labels in (spec.tags, *(labels for _, labels in spec.attributes)):
+        if labels:
+            one, other = (probs[:, at : at + len(labels)].argmax(axis=1) for probs in (known, found))
+            parts.append(one == other)
+        at += len(labels)
+    parts.append(((known[:, at:] > 0.5) == (found[:, at:] > 0.5)).all(axis=1))
+    return np.logical_and.reduce(parts)  # type: ignore[no-any-return]
 
 
 def require_precision(name: str, precision: str, metrics: Mapping[str, Any]) -> None:

@@ -56,18 +56,23 @@ def dhash(pixels: Pixels) -> Hashes:
     return hashes
 
 
+def clusters_of(data: Dataset) -> npt.NDArray[np.int64]:
+    """The cluster of each picture: its scene, its file, and what is or looks the same."""
+    content = [data.digests[file] for file in data.file]
+    return clusters(dhash(data.pixels), [data.group, content], data.path)
+
+
 def clusters(
-    hashes: Hashes, groups: Sequence[Hashable], files: Sequence[Hashable] | None = None
+    hashes: Hashes, groupings: Sequence[Sequence[Hashable]], files: Sequence[Hashable]
 ) -> npt.NDArray[np.int64]:
     """A cluster number for each picture, (N,): pictures of one group, or near-duplicates, share it, and so on.
 
-    `groups` (N,) says what belongs together already (the frames of a clip). A hash of 0 compares with nothing, and
-    pictures of one of `files` (N,) not with each other: its blocks of time are parted though its camera stands still.
+    Each of `groupings` (N,) says what belongs together already (the frames of a clip). A hash of 0 compares with
+    nothing, and pictures of one of `files` (N,) not with each other: its blocks of time are parted though its camera
+    stands still.
     """
     number: dict[Hashable, int] = {}
-    whole = np.array(
-        [number.setdefault(file, len(number)) for file in (range(len(hashes)) if files is None else files)]
-    )
+    whole = np.array([number.setdefault(file, len(number)) for file in files])
     parent = np.arange(len(hashes))
 
     def root(k: int) -> int:
@@ -76,9 +81,10 @@ def clusters(
             k = int(parent[k])
         return k
 
-    first: dict[Hashable, int] = {}
-    for k, group in enumerate(groups):
-        parent[root(k)] = root(first.setdefault(group, k))
+    for groups in groupings:
+        first: dict[Hashable, int] = {}
+        for k, group in enumerate(groups):
+            parent[root(k)] = root(first.setdefault(group, k))
     for k in np.flatnonzero(hashes).tolist():
         apart = np.bitwise_count(hashes[:k] ^ hashes[k])
         others = (hashes[:k] != 0) & (whole[:k] != whole[k])

@@ -76,11 +76,12 @@ def _spec(backbone: str, size_px: tuple[int, int], attach: str, plan: Plan) -> S
 def _heads_to_keep(new: Spec, base: Spec) -> tuple[str, ...]:
     """Heads of the base that the data do not teach and whose labels do not clash with the new ones."""
     taught = set(new.columns)
+    box = base.localizer and not new.localizer and not base.box_per_class
     keep = {
         TAGS: bool(base.tags) and not new.tags and not taught & set(base.tags),
         EVENTS: bool(base.events) and not new.events and not taught & set(base.events),
-        BOX: base.localizer and not new.localizer and not base.box_per_class,
-        POINTS: bool(base.points) and not new.points and not new.localizer,
+        BOX: box,
+        POINTS: bool(base.points) and not new.points and box,  # they are placed in it
         OBJECTS: bool(base.detector) and not new.detector and not taught & set(base.detector),
     }
     attributes = {attribute(number): not new.attributes for number in range(len(base.attributes))}

@@ -73,14 +73,18 @@ class Job:
 
 
 class LearnedWeights(nn.Module):
-    """Each part of the loss weighed by what cannot be known about it (arXiv 1705.07115): exp(-s) loss + s / 2."""
+    """Each part of the loss weighed by what cannot be known about it (arXiv 1705.07115): exp(-s) loss + s / 2. A part
+    is 0 where no picture of a minibatch has its target; that says nothing about s."""
 
     def __init__(self, parts: Sequence[str]) -> None:
         super().__init__()
         self.log_variance = nn.ParameterDict({name: nn.Parameter(torch.zeros(())) for name in parts})
 
     def forward(self, parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {name: part * torch.exp(-self._of(name)) + self._of(name) / 2 for name, part in parts.items()}
+        known = {name: (part.detach() != 0).float() for name, part in parts.items()}
+        return {
+            name: part * torch.exp(-self._of(name)) + known[name] * self._of(name) / 2 for name, part in parts.items()
+        }
 
     def found(self) -> dict[str, float]:
         """The weights as they are now."""

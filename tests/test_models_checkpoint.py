@@ -7,13 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from models.checkpoint import load, save
 from models.describe import describe
-from models.precision import effect_of_bf16
+from models.precision import _same, effect_of_bf16
 from models.predictor import open_predictor
 from models.resolve import torch_home
 from models.spec import BACKBONES, CheckpointInfo, Spec, digest_of_file, read_info
@@ -101,6 +102,21 @@ def test_what_bf16_changes_is_measured_on_the_networks_own_answers() -> None:
     assert 0 <= effect["kept"] <= 1
     assert 0 < effect["change"] < 0.2
     assert effect_of_bf16(networks.network(), networks.pictures(0)) == {}
+
+
+def test_every_softmax_is_asked_for_its_best_and_all_else_for_yes_or_no() -> None:
+    spec = networks.network(**networks.WITH_ALL_HEADS).spec
+    assert spec.columns[:7] == ("grass", "none", "age: young", "age: old", "mood: calm", "mood: glad", "mood: cross")
+    probs = np.array([[0.9, 0.1, 0.6, 0.4, 0.4, 0.3, 0.3, 0.2, 0.2, 0.2]], np.float32)
+    changed = {4: 0.0, 7: 0.6, 9: 0.7, 1: 1.0, 3: 0.7}  # of each: another best value, or another yes or no
+    assert _same(probs, probs, spec).all()
+    for column, value in changed.items():
+        other = probs.copy()
+        other[0, column] = value
+        assert not _same(probs, other, spec).any(), spec.columns[column]
+    almost = probs.copy()
+    almost[0, 6] = 0.39  # a softmax says yes to its best alone
+    assert _same(probs, almost, spec).all()
 
 
 def test_the_embedded_default_is_small_and_states_chance_beside_its_figures() -> None:

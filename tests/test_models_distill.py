@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ import torch
 
 from models.augment import Augmentation
 from models.checkpoint import load, save
+from models.data.dataset import BLOCK
 from models.distill import Lesson, blocks_apart, distillation, served_teacher
 from models.hints import Listener, _Distance, served_ends, shared_ends
-from models.lesson import Course, subject_boxes, teach
+from models.lesson import Course, _parted, subject_boxes, teach
 from models.losses import LossWeights
 from models.network import BOX, TAGS, Network
 from models.spec import CheckpointInfo
@@ -140,6 +142,16 @@ def test_the_students_split_is_the_teachers_and_what_neither_met_is_held_out(tmp
     assert learned.info.metrics["heldout"][BOX]["pictures"] == 10
     assert learned.info.training["teacher"]["version"] == info.version
     assert [progress.stage for progress in seen] == ["blocks", "distilled"]
+
+
+def test_a_video_that_the_teacher_met_is_not_held_out_for_being_parted_otherwise() -> None:
+    data = replace(dataset(2), digests=("one", "two", f"film{BLOCK}0", f"film{BLOCK}1", "film", "new"))
+    info = CheckpointInfo(spec=networks.TINY, version="", split={"train": ("one", f"film{BLOCK}0"), "val": ("two",)})
+    assert {name: rows.tolist() for name, rows in _parted(data, info).items()} == {
+        "train": [0, 2, 3, 4],
+        "val": [1],
+        "heldout": [5],
+    }
 
 
 def test_what_the_detector_saw_is_kept_and_not_asked_again(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from models.folds import learn_in_folds
 from models.learn import Learned, Surroundings, learn, split, try_rates
 from models.network import BOX, EVENTS, OBJECTS, POINTS, TAGS, Network, attribute
 from models.recipe import Recipe
+from models.spec import CheckpointInfo
 from models.stages import Progress
 from models.start import initialise, measure_batchnorm
 from models.targets import Plan, plan_labels
@@ -45,7 +46,12 @@ def watch(progress: Progress) -> None:
 
 
 def taught(
-    data: Dataset, plan: Plan, base: str, val: Dataset | None = None, around: Surroundings | None = None, **recipe: Any
+    data: Dataset,
+    plan: Plan,
+    base: str = "default",
+    val: Dataset | None = None,
+    around: Surroundings | None = None,
+    **recipe: Any,
 ) -> Learned:
     torch.set_num_threads(1)
     around = around or Surroundings(watch=watch)
@@ -144,6 +150,12 @@ def test_the_state_of_another_run_is_not_taken_up(base: str, tmp_path: Path) -> 
     swapped = data.relabelled({"dunk": "pass", "pass": "dunk"})
     anew = taught(swapped, COLOURS, base, around=Surroundings(watch=watch, state=state), epochs=2, seed=1)
     assert same(anew.network, taught(swapped, COLOURS, base, epochs=2, seed=1).network)
+    on_another = Surroundings(watch=watch, state=state)
+    networks.checkpoint(tmp_path / "base.safetensors", seed=1)
+    run = {"epochs": 2, "base": str(tmp_path / "base.safetensors")}
+    taught(data, COLOURS, around=on_another, **run)
+    networks.checkpoint(tmp_path / "base.safetensors", seed=2)  # another network under the same name
+    assert same(taught(data, COLOURS, around=on_another, **run).network, taught(data, COLOURS, **run).network)
     (state / "run").write_bytes(b"not a state at all")
     assert same(
         taught(data, COLOURS, base, around=Surroundings(watch=watch, state=state), epochs=2).network, first.network
@@ -275,6 +287,27 @@ def test_attributes_and_points_are_learned_beside_everything_else() -> None:
     assert figures["attributes"]["heat"]["top1"] >= 0.9
     assert figures["points"]["pck"] >= 0.9
     assert learned.info.spec.served_tags[-2:] == ("heat: cold", "heat: warm")
+
+
+def with_heat(data: Dataset) -> Dataset:
+    """Another label of every picture."""
+    return replace(data, attributes={"heat": tuple("warm" if label == "dunk" else "cold" for label in data.label)})
+
+
+def test_attributes_are_judged_where_they_are_taught_and_left_alone_where_not(base: str, tmp_path: Path) -> None:
+    data = with_heat(dataset(6, boxed=True))
+    learned = taught(data, plan_labels(data, ()), base, regime="sequential", epochs=1)
+    assert [stage["stage"] for stage in learned.info.training["stages"]] == ["heads", "classes", "where"]
+    save(learned.network, learned.info, tmp_path / "heat.safetensors")
+    again = taught(dataset(6).relabelled({"dunk": "jump"}), COLOURS, str(tmp_path / "heat.safetensors"), epochs=1)
+    assert attribute(0) in again.kept and again.info.spec.attributes == learned.info.spec.attributes
+
+
+def test_points_are_kept_with_the_box_that_they_are_placed_in_or_not_at_all(tmp_path: Path) -> None:
+    for per_class, kept in ((False, (BOX, POINTS)), (True, ())):
+        network = networks.network(tags=("grass", "mud"), events=(), points=("nose",), box_per_class=per_class)
+        save(network, CheckpointInfo(spec=network.spec, version=""), tmp_path / "base.safetensors")
+        assert taught(dataset(6), COLOURS, str(tmp_path / "base.safetensors"), epochs=1).kept == kept
 
 
 @pytest.mark.parametrize("regime", ["frozen", "finetune"])

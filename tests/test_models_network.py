@@ -34,6 +34,20 @@ def test_any_subset_of_heads_is_a_network() -> None:
     assert set(only_events(torch.from_numpy(networks.pictures(1)))[1]) == {EVENTS}
 
 
+def test_layers_that_are_left_out_at_random_are_so_while_it_learns_and_not_when_it_answers() -> None:
+    """Stochastic depth (arXiv 1603.09382), as efficientnet and convnext have it."""
+    backbone = Backbone(Spec(backbone="efficientnet_b0", height_px=64, width_px=64, tags=("a", "b")))
+    for module in backbone.modules():
+        if isinstance(module, torch.nn.BatchNorm2d | torch.nn.Dropout):
+            module.eval()
+    pixels = torch.from_numpy(networks.pictures(4))
+    with torch.no_grad():
+        learning = [backbone(pixels).vector for _ in range(2)]
+        answers = [backbone.eval()(pixels).vector for _ in range(2)]
+    assert not torch.equal(*learning)
+    assert torch.equal(*answers)
+
+
 @pytest.mark.parametrize(
     ("backbone", "attach", "length"),
     [

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.split import Shares, clusters, dhash, folded, group_in_name, leaks, parted
+from models.split import Shares, clusters, clusters_of, dhash, folded, group_in_name, leaks, parted
 from tests.lessons import dataset
 
 
@@ -38,7 +38,7 @@ def test_a_scene_is_read_from_names(name: str, group: str | None) -> None:
 
 
 def test_near_duplicates_share_a_cluster_and_other_scenes_do_not() -> None:
-    cluster = clusters(dhash(_scenes(8, 3)), range(24))
+    cluster = clusters(dhash(_scenes(8, 3)), [], range(24))
     by_scene = cluster.reshape(8, 3)
     assert (by_scene == by_scene[:, :1]).all()
     assert len(set(by_scene[:, 0])) == 8
@@ -46,18 +46,27 @@ def test_near_duplicates_share_a_cluster_and_other_scenes_do_not() -> None:
 
 def test_flat_pictures_are_no_duplicates_of_each_other() -> None:
     flat = np.stack([np.full((32, 32, 3), level, np.uint8) for level in (0, 0, 128)])
-    assert len(set(clusters(dhash(flat), range(3)))) == 3
+    assert len(set(clusters(dhash(flat), [], range(3)))) == 3
+
+
+def test_equal_content_is_never_parted_even_where_it_is_flat() -> None:
+    data = dataset(4)
+    flat = replace(data, pixels=np.full_like(data.pixels, 9), digests=("same", "same", *data.digests[2:]))
+    cluster = clusters_of(flat)
+    assert cluster[0] == cluster[1] and len(set(cluster)) == len(data) - 1
 
 
 def test_groups_and_near_duplicates_join_through_each_other() -> None:
     hashes = np.array([0b1111, 0xFFFF_FFFF_0000, 0b0111], np.uint64)
-    assert len(set(clusters(hashes, ["a", "a", "b"]))) == 1
+    assert len(set(clusters(hashes, [["a", "a", "b"]], range(3)))) == 1
 
 
 def test_blocks_of_one_video_stay_apart_though_its_camera_stands_still() -> None:
     hashes = dhash(_scenes(1, 4))
-    assert len(set(clusters(hashes, ["a1", "a1", "a2", "b"], ["a", "a", "a", "b"]))) == 1  # the other video joins them
-    assert len(set(clusters(hashes[:3], ["a1", "a1", "a2"], ["a", "a", "a"]))) == 2
+    assert (
+        len(set(clusters(hashes, [["a1", "a1", "a2", "b"]], ["a", "a", "a", "b"]))) == 1
+    )  # the other video joins them
+    assert len(set(clusters(hashes[:3], [["a1", "a1", "a2"]], ["a", "a", "a"]))) == 2
 
 
 @given(
@@ -68,7 +77,7 @@ def test_blocks_of_one_video_stay_apart_though_its_camera_stands_still() -> None
 def test_no_cluster_is_ever_parted_and_every_picture_has_one_place(
     groups: list[int], shares: Shares, seed: int
 ) -> None:
-    cluster = clusters(np.zeros(len(groups), np.uint64), groups)
+    cluster = clusters(np.zeros(len(groups), np.uint64), [groups], range(len(groups)))
     labels = [group % 3 for group in groups]
     part = parted(cluster, labels, shares, seed)
     assert sorted(np.concatenate(list(part.values()))) == list(range(len(groups)))
@@ -141,7 +150,7 @@ def test_a_copy_in_another_light_is_a_leak_and_another_thing_of_that_shape_is_no
     disk = np.full((64, 64, 3), 250, np.uint8)
     disk[16:48, 20:50] = (250, 160, 20)
     pixels = np.stack([disk, (disk * 0.8).astype(np.uint8), np.where(disk == 250, 250, (60, 20, 160)).astype(np.uint8)])
-    assert len(set(clusters(dhash(pixels), "abc"))) == 1
+    assert len(set(clusters(dhash(pixels), [], "abc"))) == 1
     data = replace(dataset(1), pixels=pixels)
     val = replace(data.rows(np.array([0])), digests=("x", "y", "z"))
     assert leaks(data.rows(np.array([1, 2])), val).files == {1}

@@ -118,6 +118,14 @@ def test_what_matters_more_than_its_noise_gains_weight() -> None:
     assert weights.found()["tags"] > weights.found()["size"]
 
 
+def test_a_part_that_nothing_is_known_of_does_not_change_its_weight() -> None:
+    weights = LearnedWeights(["tags", "box"])
+    weighed = weights({"tags": torch.tensor(2.0), "box": torch.tensor(0.0)})
+    sum(weighed.values()).backward()
+    assert weights.log_variance["tags"].grad == pytest.approx(-2 + 0.5)
+    assert weights.log_variance["box"].grad == 0
+
+
 def test_the_rate_rises_and_then_falls_to_nothing() -> None:
     rates = [rate_at(step, 100, 0.1) for step in range(100)]
     assert rates[9] == max(rates) == 1.0

@@ -26,7 +26,7 @@ from models.figures.localization import localization_errors
 from models.learn import prepare
 from models.network import BOX, TAGS, Network
 from models.recipe import Recipe
-from models.split import Shares, clusters, dhash, parted
+from models.split import Shares, clusters_of, parted
 from models.stages import Progress, Run, Stage, Stages
 from models.targets import Plan, Truth, plan_labels, truth_of
 
@@ -82,7 +82,7 @@ class Teaching:
 def folds(data: Dataset, seed: int, shown: Dataset | None = None) -> list[Fold]:
     """Three, each judging another third. With `shown`, of those: the same pictures in another size, parted alike."""
     shown = shown or data
-    cluster = clusters(dhash(data.pixels), data.group, data.path)
+    cluster = clusters_of(data)
     thirds = [*parted(cluster, data.label, Shares(val=1 / THIRDS, heldout=1 / THIRDS), seed).values()]
     every = np.arange(len(data))
     return [Fold(shown.rows(np.setdiff1d(every, third)), shown.rows(third)) for third in thirds]
