@@ -31,7 +31,7 @@ from models.merge import MERGES, merge
 from models.network import Network
 from models.output import FoundBoxes, joined
 from models.resolve import Checkpoint, resolve
-from models.serve import fused
+from models.serve import served
 from models.spec import Spec
 from models.windows import answering, candidates, look, resized
 from pipeline.media import PICTURE_ENDINGS, read_picture
@@ -76,7 +76,7 @@ def networks() -> dict[str, Network]:
     spec = Spec(backbone="squeezenet1_1", height_px=112, width_px=112, tags=default.spec.tags, localizer=True)
     made = {"default": default, "squeezenet1_1": Network(spec).eval()}
     for network in made.values():
-        network.backbone.trunk = fused(network.backbone.trunk)
+        served(network, bf16=False)
     return {name: network.to(memory_format=torch.channels_last) for name, network in made.items()}
 
 

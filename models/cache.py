@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from models.backbone import Features
-from models.whole_file import whole_file
+from pipeline.whole_files import whole_file
 
 MOST_BYTES = 4 * 1024**3  # of all files: those used longest ago go first
 

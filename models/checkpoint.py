@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
@@ -12,28 +11,26 @@ from safetensors.torch import save as to_bytes
 
 from models.network import Network
 from models.spec import CheckpointInfo, read_info, to_metadata
-from models.whole_file import whole_file
 from pipeline.errors import CheckpointError
+from pipeline.whole_files import whole_file
 
 
-def save(network: Network, info: CheckpointInfo, path: Path, *, half: bool = True) -> CheckpointInfo:
+def save(network: Network, info: CheckpointInfo, path: Path) -> CheckpointInfo:
     """Write the network whole or not at all; answers the info with its version.
 
-    `half` stores weights as float16: half the size, and what `load` gives is float32 with exactly those values.
+    Weights are stored as float16: half the size, and what `load` gives is float32 with exactly those values.
     """
     assert network.spec == info.spec
-    state = {name: _stored(tensor, half) for name, tensor in network.state_dict().items()}
-    with whole_file(path) as temporary, temporary.open("wb") as file:
-        file.write(to_bytes(state, to_metadata(info)))
-        file.flush()
-        os.fsync(file.fileno())
+    state = {name: _stored(tensor) for name, tensor in network.state_dict().items()}
+    with whole_file(path) as temporary:
+        temporary.write_bytes(to_bytes(state, to_metadata(info)))
     return read_info(path)
 
 
-def _stored(tensor: torch.Tensor, half: bool) -> torch.Tensor:
+def _stored(tensor: torch.Tensor) -> torch.Tensor:
     """Variances of BatchNorm may lie below float16's range: what does not survive the rounding stays float32."""
     tensor = tensor.detach().cpu().contiguous()
-    if not (half and tensor.is_floating_point()):
+    if not tensor.is_floating_point():
         return tensor
     rounded = tensor.half()
     survives = torch.allclose(rounded.float(), tensor, rtol=1e-3, atol=1e-7)

@@ -10,6 +10,7 @@ from models.precision import require_precision
 from models.resolve import TORCHVISION, ImageNet, require_weights, resolve
 from models.runtime import TORCH
 from models.spec import CheckpointInfo, digest_of_file, read_info
+from pipeline.errors import CheckpointError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,16 +27,20 @@ class ModelSummary:
 
 
 def describe(name: str, precision: str = "fp32", runtime: str = TORCH) -> ModelSummary:
-    """The facts a run compares with what it stored: no torch. Raises CheckpointError."""
+    """The facts a run compares with what it stored: no torch. Raises CheckpointError, also where the model has no
+    labels, or must not be run in that precision."""
     where = resolve(name)
     if isinstance(where, ImageNet):
-        return describe_imagenet(where, precision, runtime)
-    return describe_checkpoint(name, read_info(where.path), precision, runtime)
+        return _of_imagenet(where, precision, runtime)
+    return _of_checkpoint(name, read_info(where.path), precision, runtime)
 
 
-def describe_checkpoint(name: str, info: CheckpointInfo, precision: str, runtime: str = TORCH) -> ModelSummary:
-    """The facts of a file whose metadata were read. Raises CheckpointError where they do not allow `precision`."""
+def _of_checkpoint(name: str, info: CheckpointInfo, precision: str, runtime: str) -> ModelSummary:
     require_precision(name, precision, info.metrics)
+    if not info.spec.columns:
+        raise CheckpointError(
+            f"{name}: this checkpoint has no labels to find moments by. Use it with: matchcut predict"
+        )
     return ModelSummary(
         name=Path(name).stem,
         version=_version(info.version, precision, runtime),
@@ -47,9 +52,8 @@ def describe_checkpoint(name: str, info: CheckpointInfo, precision: str, runtime
     )
 
 
-def describe_imagenet(where: ImageNet, precision: str, runtime: str = TORCH) -> ModelSummary:
-    """The facts of torchvision's own weights. Raises CheckpointError where their file is not in its place,
-    or for bf16, which nobody has measured for them."""
+def _of_imagenet(where: ImageNet, precision: str, runtime: str) -> ModelSummary:
+    """bf16 is refused: nobody has measured it for torchvision's own weights."""
     require_weights(where)
     require_precision(f"{TORCHVISION}{where.backbone}", precision, {})
     return ModelSummary(

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from models.whole_file import whole_file
+from pipeline.whole_files import whole_file
 
 _VERSION = 1
 

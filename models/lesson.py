@@ -27,7 +27,7 @@ from models.stages import Run, Stage, Watch
 from models.targets import Plan, truth_of
 from models.teachers import Detector, main_subject
 from models.train import Schedule
-from models.whole_file import whole_file
+from pipeline.whole_files import whole_file
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]

@@ -25,7 +25,8 @@ Floats = npt.NDArray[np.float32]
 
 class FoundBoxes(NamedTuple):
     """M boxes of a batch, ordered by picture: `picture` int64 (M,), `xyxy` float32 (M, 4) with x0 < x1 and y0 < y1 as
-    fractions of the displayed picture, `score` float32 (M,), `label` int64 (M,) column of the scores."""
+    fractions of the displayed picture, `score` float32 (M,), `label` int64 (M,) column of the scores, -1 where the
+    network has no name for it."""
 
     picture: npt.NDArray[np.int64]
     xyxy: Floats
@@ -47,9 +48,9 @@ class Output(NamedTuple):
     """What the network says of B pictures.
 
     probs float32 (B, C), columns as `Spec.columns`: tags and each attribute a softmax, events a sigmoid each. boxes:
-    the main subject's, one a picture, and the detector's; None without either. features float16 (B, D), or None.
-    points float32 (B, K, 3): x, y as fractions of the picture, and the probability of being visible; None without that
-    head.
+    of each picture first the main subject's, then all of the detector's; None without either. features float16 (B, D),
+    or None. points float32 (B, K, 3): x, y as fractions of the picture, and the probability of being visible; None
+    without that head.
     """
 
     probs: Floats
@@ -58,14 +59,18 @@ class Output(NamedTuple):
     points: Floats | None = None
 
 
-def output(vector_BD: Tensor, answers: Mapping[str, Tensor], spec: Spec) -> Output:
-    """Everything that the answers of all heads say. Tensors of any floating kind, on the CPU."""
+def output(
+    vector_BD: Tensor, answers: Mapping[str, Tensor], spec: Spec, least_score: float = MIN_OBJECT_SCORE
+) -> Output:
+    """Everything that the answers of all heads say; of the detector's boxes those of `least_score` or more. Tensors of
+    any floating kind, on the CPU."""
     answers = {name: answer.float() for name, answer in answers.items()}
     probs = probabilities(answers, spec)
     subject = _subject_boxes(answers, spec)
     features = vector_BD.float().clamp(-_FLOAT16_MAX, _FLOAT16_MAX).half().numpy()  # NumPy takes 60 times as long
     points = _points(answers[POINTS], subject) if POINTS in answers else None
-    return Output(probs, _boxes(answers, subject, probs, spec), features, points)
+    mine = None if subject is None else _of_subject(subject, probs, spec)
+    return Output(probs, _with_objects(mine, answers, spec, least_score), features, points)
 
 
 def probabilities(answers: Mapping[str, Tensor], spec: Spec) -> Floats:
@@ -76,7 +81,7 @@ def probabilities(answers: Mapping[str, Tensor], spec: Spec) -> Floats:
         parts.append(_presence(answers[OBJECTS], spec))
     if EVENTS in answers:
         parts.append(answers[EVENTS].sigmoid())
-    return torch.cat(parts, dim=1).numpy()
+    return torch.cat(parts, dim=1).numpy() if parts else np.empty((len(next(iter(answers.values()))), 0), np.float32)
 
 
 def _presence(cells_BhwA: Tensor, spec: Spec) -> Tensor:
@@ -105,19 +110,24 @@ def _points(answer_BK3: Tensor, subject: Floats | None) -> Floats:
     return np.concatenate([place, answer_BK3[..., 2:].sigmoid().numpy()], axis=-1).astype(np.float32)
 
 
-def _boxes(answers: Mapping[str, Tensor], subject: Floats | None, probs: Floats, spec: Spec) -> FoundBoxes | None:
-    mine = None if subject is None else _of_subject(subject, probs)
+def _with_objects(
+    mine: FoundBoxes | None, answers: Mapping[str, Tensor], spec: Spec, least_score: float
+) -> FoundBoxes | None:
     if OBJECTS not in answers:
         return mine
-    picture, xyxy, score, label = (part.numpy() for part in objects_in(answers[OBJECTS], MIN_OBJECT_SCORE))
+    picture, xyxy, score, label = (part.numpy() for part in objects_in(answers[OBJECTS], least_score))
     found = FoundBoxes(picture, geometry.clip(xyxy).astype(np.float32), score, _columns(spec)[label])
     return found if mine is None else _by_picture(mine, found)
 
 
-def _of_subject(subject: Floats, probs: Floats) -> FoundBoxes:
-    """One a picture, with its best label."""
-    best = probs.argmax(axis=1)
-    pictures = np.arange(len(best))
+def _of_subject(subject: Floats, probs: Floats, spec: Spec) -> FoundBoxes:
+    """One a picture, with its best tag; in a network without tags with its best event; without either a box alone, of
+    which nothing says how sure it is."""
+    pictures, names = np.arange(len(subject)), spec.tags or spec.events
+    if not names:
+        return FoundBoxes(pictures, subject, np.ones(len(subject), np.float32), np.full(len(subject), -1))
+    columns = np.array([spec.columns.index(name) for name in names], np.int64)
+    best = columns[probs[:, columns].argmax(axis=1)]
     return FoundBoxes(pictures, subject, probs[pictures, best], best)
 
 

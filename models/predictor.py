@@ -17,15 +17,14 @@ import torch
 from torch import Tensor
 
 from models.checkpoint import load
-from models.describe import describe_checkpoint, describe_imagenet
 from models.network import Network
-from models.output import Output, output
-from models.precision import BF16
+from models.output import MIN_OBJECT_SCORE, Output, output
+from models.precision import BF16, require_precision
 from models.resolve import ImageNet, resolve
 from models.runtime import OPENVINO, TORCH, require_runtime
 from models.serve import ImageNetClassifier, served
 from models.spec import Spec
-from pipeline.errors import CheckpointError, DeviceOutOfMemory, MachineError
+from pipeline.errors import DeviceOutOfMemory, MachineError
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -44,22 +43,26 @@ class Pending:
     spec: Spec
     vector: Tensor
     answers: Mapping[str, Tensor]
+    least_score: float
 
     def result(self) -> Output:
         """Waits for the device. Raises DeviceOutOfMemory."""
         try:
             with torch.inference_mode():
                 answers = {name: answer.cpu() for name, answer in self.answers.items()}
-                return output(self.vector.cpu(), answers, self.spec)
+                return output(self.vector.cpu(), answers, self.spec, self.least_score)
         except torch.OutOfMemoryError as error:
             raise DeviceOutOfMemory("the device ran out of memory. Use a smaller infer.batch") from error
 
 
 class Predictor:
-    """A network ready to answer, and the facts about it."""
+    """A network ready to answer, and the facts about it: `box_heads` name the head of a picture's first box, and of the
+    others. Of a detector's boxes those are told that have `least_score` or more."""
 
-    def __init__(self, spec: Spec, one_pass: Pass, *, batch: int) -> None:
-        self.spec, self._pass = spec, one_pass
+    def __init__(self, spec: Spec, one_pass: Pass, *, batch: int, least_score: float = MIN_OBJECT_SCORE) -> None:
+        self.spec, self._pass, self._least_score = spec, one_pass, least_score
+        there = {"localizer": spec.localizer, "detector": bool(spec.detector)}
+        self.box_heads = tuple(name for name, is_there in there.items() if is_there)
         self.tags, self.events, self.point_names = spec.served_tags, spec.events, spec.points
         self.height_px, self.width_px, self.batch = spec.height_px, spec.width_px, batch
 
@@ -67,7 +70,7 @@ class Predictor:
         """Start on uint8 (B, height_px, width_px, 3). Raises DeviceOutOfMemory, here or from the result."""
         assert pixels.shape[1:] == (self.height_px, self.width_px, 3), pixels.shape
         try:
-            return Pending(self.spec, *self._pass(pixels))
+            return Pending(self.spec, *self._pass(pixels), self._least_score)
         except torch.OutOfMemoryError as error:
             raise DeviceOutOfMemory(f"no room for {len(pixels)} pictures. Use a smaller infer.batch") from error
 
@@ -94,7 +97,14 @@ class InTorch:
 
 
 def open_predictor(  # noqa: PLR0917  the settings of a run, one by one
-    name: str, device: str = "auto", batch: int = 8, threads: int = 1, precision: str = "fp32", runtime: str = TORCH
+    name: str,
+    device: str = "auto",
+    batch: int = 8,
+    threads: int = 1,
+    precision: str = "fp32",
+    runtime: str = TORCH,
+    *,
+    least_score: float = MIN_OBJECT_SCORE,
 ) -> Predictor:
     """The model of that name, ready to serve: "default", "torchvision:NAME", or a checkpoint's path.
 
@@ -105,23 +115,22 @@ def open_predictor(  # noqa: PLR0917  the settings of a run, one by one
     torch.set_num_threads(threads)
     if runtime == OPENVINO:
         network = _network(name, precision)
-        return Predictor(network.spec, _in_openvino(network, batch, threads), batch=batch)
+        return Predictor(network.spec, _in_openvino(network, batch, threads), batch=batch, least_score=least_score)
     chosen = device_named(device)
     exact_on_gpus()
     network = _network(name, precision)
-    return Predictor(network.spec, InTorch(network, chosen, bf16=precision == BF16), batch=batch)
+    one_pass = InTorch(network, chosen, bf16=precision == BF16)
+    return Predictor(network.spec, one_pass, batch=batch, least_score=least_score)
 
 
 def _network(name: str, precision: str) -> Network | ImageNetClassifier:
     """The network of that name as it is served. Raises CheckpointError."""
     where = resolve(name)
     if isinstance(where, ImageNet):
-        describe_imagenet(where, precision)
+        require_precision(name, precision, {})
         return ImageNetClassifier(where)
     trained, info = load(where.path)
-    describe_checkpoint(name, info, precision)
-    if not info.spec.columns:
-        raise CheckpointError(f"{name}: this checkpoint has no labels. Train it with: matchcut train")
+    require_precision(name, precision, info.metrics)
     return served(trained, bf16=precision == BF16)
 
 

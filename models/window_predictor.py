@@ -15,7 +15,7 @@ from models.dense import Dense
 from models.output import Output
 from models.predictor import device_named, exact_on_gpus
 from models.resolve import Checkpoint, resolve
-from models.serve import fused
+from models.serve import served
 from models.windows import answering, find
 from pipeline.errors import CheckpointError, ConfigError, DeviceOutOfMemory
 
@@ -46,6 +46,7 @@ class WindowPredictor:
     def __init__(self, dense: Dense, *, device: torch.device, batch: int, scales: Sequence[float], way: str) -> None:
         self._dense, self._device = dense.to(device).to(memory_format=torch.channels_last), device
         self._scales, self._way, self.batch = tuple(scales), way, batch
+        self.box_heads = ("localizer",)
         spec = answering(dense.spec)
         self.tags, self.events, self.point_names = spec.served_tags, spec.events, spec.points
         self.height_px, self.width_px = _largest_px(dense, self._scales)
@@ -57,7 +58,7 @@ class WindowPredictor:
 
 
 def open_windows(
-    name: str, device: str, batch: int, threads: int, *, scales: Sequence[float], way: str
+    name: str, device: str, batch: int, threads: int, *, scales: Sequence[float], way: str, fine: bool = False
 ) -> WindowPredictor:
     """The checkpoint of that name, ready to look through windows. Raises CheckpointError, ConfigError, MachineError."""
     where = resolve(name)
@@ -77,9 +78,8 @@ def open_windows(
         raise CheckpointError(
             f"{name}: this checkpoint has no labels for what windows show. Train it with: matchcut train"
         )
-    network.backbone.trunk = fused(network.backbone.trunk)
     try:
-        dense = Dense(network)
+        dense = Dense(served(network, bf16=False), fine=fine)
     except CheckpointError as error:
         raise CheckpointError(f"{name}: {error}") from error
     return WindowPredictor(dense, device=chosen, batch=batch, scales=scales, way=way)

@@ -40,7 +40,7 @@ class FoundBoxes(Protocol):
 
     @property
     def label(self) -> npt.NDArray[np.int64]:
-        """(M,) column of the scores."""
+        """(M,) column of the scores; -1: without a name."""
 
 
 class Output(Protocol):

@@ -153,7 +153,7 @@ class FrameScores:
 @dataclass(frozen=True, slots=True)
 class Boxes:
     """M boxes: `frame` int64 (M,) index of the sample, `xyxy` float32 (M, 4) fractions of the displayed picture,
-    `score` float32 (M,), `label` int64 (M,) column of the scores. x0 < x1 and y0 < y1 always."""
+    `score` float32 (M,), `label` int64 (M,) column of the scores, -1: without a name. x0 < x1, y0 < y1 always."""
 
     frame: npt.NDArray[np.int64]
     xyxy: npt.NDArray[np.float32]

@@ -270,7 +270,8 @@ def boxes_at(predictions: Predictions, t_ns: int) -> list[tuple[list[float], str
     boxes, names = predictions.boxes, predictions.scores.labels.names
     sample = int(predictions.scores.pts_ns.searchsorted(t_ns, side="right")) - 1
     found = (boxes.frame == sample).nonzero()[0]
-    return [(boxes.xyxy[i].tolist(), names[int(boxes.label[i])], float(boxes.score[i])) for i in found]
+    name = (*names, "")  # label -1: a box without a name
+    return [(boxes.xyxy[i].tolist(), name[int(boxes.label[i])], float(boxes.score[i])) for i in found]
 
 
 def _timing(video: Video, predict_seconds: float) -> dict[str, float]:

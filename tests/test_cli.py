@@ -256,18 +256,21 @@ def test_predict_tells_labels_and_boxes_a_line_each(picture: Path, capsys: pytes
         scores = [label["score"] for label in line["labels"]]
         assert scores == sorted(scores, reverse=True) and all(0 <= score <= 1 for score in scores)
         for box in line["boxes"]:
-            assert set(box) == {"xyxy", "score", "label"} and len(box["xyxy"]) == 4
-            assert box["label"] == line["labels"][0]["name"]
+            assert set(box) == {"xyxy", "score", "label", "head"} and len(box["xyxy"]) == 4
+            assert (box["label"], box["head"]) == (line["labels"][0]["name"], "localizer")
 
 
 def test_every_head_is_told_of_from_one_pass(picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = network(attributes=(("age", ("old", "young")),), points=("hand",), detector=("ball",))
     model = tmp_path / "all.safetensors"
     save(made, CheckpointInfo(spec=made.spec, version=""), model)
-    assert main(["predict", str(picture), "--jsonl", "--model", str(model)]) == 0
+    assert main(["predict", str(picture), "--jsonl", "--model", str(model), "--min-score", "0"]) == 0
     line = json.loads(capsys.readouterr().out)
     names = {label["name"] for label in line["labels"]}
     assert names == {"grass", "none", "age: old", "age: young", "ball", "dunk"}
+    first, *others = line["boxes"]
+    assert first["head"] == "localizer" and first["label"] in ("grass", "none")  # no age is the name of a box
+    assert others and {(box["head"], box["label"]) for box in others} == {("detector", "ball")}
     assert {point["name"] for point in line["points"]} == {"hand"}
     assert set(line["points"][0]) == {"name", "xy", "visible"}
     make_game(tmp_path / "games" / "a.mp4")
@@ -276,6 +279,35 @@ def test_every_head_is_told_of_from_one_pass(picture: Path, tmp_path: Path, caps
     )
     report = json.loads(next((tmp_path / "out" / "videos").glob("*/report.json")).read_text())
     assert {name for kind in report["model"]["labels"].values() for name in kind} == names
+
+
+def test_boxes_are_told_of_by_a_network_that_knows_nothing_else_and_no_run_is_made_with_it(
+    picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, model = network(tags=(), events=()), tmp_path / "where.safetensors"
+    save(made, CheckpointInfo(spec=made.spec, version=""), model)
+    assert main(["predict", str(picture), "--jsonl", "--model", str(model)]) == 0
+    line = json.loads(capsys.readouterr().out)
+    assert line["labels"] == []
+    assert [(box["label"], box["score"], box["head"]) for box in line["boxes"]] == [("", 1.0, "localizer")]
+    assert main(["run", str(tmp_path), "--out", str(tmp_path / "out"), "--model", str(model)]) == 2
+    assert "has no labels to find moments by" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--scales", "1"], "--scales is about windows"),
+        (["--merge", "nms"], "--merge is about windows"),
+        (["--fine"], "--fine is about windows"),
+        (["--windows", "--min-score", "0.1"], "--windows have none"),
+    ],
+)
+def test_predict_refuses_what_would_do_nothing(
+    options: list[str], why: str, picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(picture), *options]) == 2
+    assert why in capsys.readouterr().err
 
 
 def test_predict_for_people_tells_the_best_labels(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -296,7 +328,7 @@ def test_predict_through_windows_tells_all_boxes_of_pictures_and_videos(
         for line in lines:
             assert set(line) - {"t_ns"} == {"path", "labels", "boxes"}
             known = {label["name"]: label["score"] for label in line["labels"]}
-            assert all(set(box) == {"xyxy", "score", "label"} and box["label"] in known for box in line["boxes"])
+            assert all(box["head"] == "localizer" and box["label"] in known for box in line["boxes"])
 
 
 @pytest.mark.parametrize(

@@ -4,33 +4,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from torch import nn
 
 from models.backbone import Features
 from models.cache import FeatureCache
-from models.checkpoint import load, save
-from models.data.dataset import Dataset
+from models.checkpoint import save
 from models.features import FeatureReader
 from models.folds import learn_in_folds
-from models.learn import Learned, Surroundings, learn, split, try_rates
+from models.learn import Learned, Surroundings, split, try_rates
 from models.network import BOX, EVENTS, OBJECTS, POINTS, TAGS, Network, attribute
 from models.recipe import Recipe
-from models.spec import CheckpointInfo
 from models.stages import Progress
-from models.start import initialise, measure_batchnorm
 from models.targets import Plan, plan_labels
-from pipeline.errors import CheckpointError, ConfigError, DataError
+from pipeline.errors import DataError
 from tests import networks
 from tests.lessons import dataset, scenes
-
-QUICK = 12  # epochs: enough for colours
-SIDE_PX = 112  # of the embedded default, which has learned to see; a network of random values has not
+from tests.teaching import BOTH, BOXES, COLOURS, QUICK, SIDE_PX, same, taught, watch
 
 
 @pytest.fixture(scope="module")
@@ -41,52 +34,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-def watch(progress: Progress) -> None:
-    assert np.isfinite(list(progress.epoch.losses.values())).all()
-
-
-def taught(
-    data: Dataset,
-    plan: Plan,
-    base: str = "default",
-    val: Dataset | None = None,
-    around: Surroundings | None = None,
-    **recipe: Any,
-) -> Learned:
-    torch.set_num_threads(1)
-    around = around or Surroundings(watch=watch)
-    return learn(data, val, plan, Recipe(**{"base": base, "epochs": QUICK, "average": 0.9, **recipe}), around)
-
-
-COLOURS = Plan(tags=("dunk", "pass", "rest"))
-BOXES = Plan(boxes=True)
-BOTH = replace(COLOURS, boxes=True)
-
-
-def same(a: nn.Module, b: nn.Module) -> bool:
-    """Bit for bit."""
-    before, after = a.state_dict(), b.state_dict()
-    return before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
-
-
 def test_new_tags_are_told_apart_by_the_embedded_default() -> None:
     learned = taught(dataset(20, side_px=SIDE_PX), COLOURS, "default")
     assert learned.info.metrics["val"][TAGS]["top1"] >= 0.9
-
-
-def test_what_is_frozen_and_what_the_data_do_not_teach_stay_as_they_were(base: str) -> None:
-    data = dataset(8).relabelled({"dunk": "jump"})
-    learned = taught(data, Plan(tags=data.classes), base)
-    known = load(Path(base))[0]
-    assert learned.kept == (EVENTS, BOX)
-    assert same(known.backbone, learned.network.backbone)
-    assert all(same(known.heads[name], learned.network.heads[name]) for name in learned.kept)
-
-
-def test_a_head_goes_where_one_of_its_labels_is_taught_anew(base: str) -> None:
-    learned = taught(dataset(8), COLOURS, base, epochs=1)  # `dunk`, the event of the base, is a tag here
-    assert learned.kept == (BOX,)
-    assert learned.info.spec.events == ()
 
 
 REGIMES = ["frozen", "finetune", "joint", "sequential", "scratch"]
@@ -230,15 +180,6 @@ def test_in_the_joint_regime_the_weights_are_learned_unless_they_are_given(base:
     assert "weights" not in given.info.training["stages"][-1]
 
 
-def test_a_base_is_taken_as_it_ends_and_not_otherwise(base: str, tmp_path: Path) -> None:
-    networks.checkpoint(tmp_path / "fc.safetensors", attach="fc")
-    learned = taught(dataset(4), COLOURS, str(tmp_path / "fc.safetensors"), epochs=1)
-    assert learned.network.spec.attach == "fc"
-    assert same(load(tmp_path / "fc.safetensors")[0].backbone, learned.network.backbone)
-    with pytest.raises(CheckpointError, match="--attach fc"):
-        taught(dataset(4), COLOURS, base, attach="fc")
-
-
 def test_training_stops_when_nothing_gets_better(base: str) -> None:
     learned = taught(dataset(20, side_px=SIDE_PX), COLOURS, "default", epochs=60, patience=3)
     (stage,) = learned.info.training["stages"]
@@ -287,27 +228,6 @@ def test_attributes_and_points_are_learned_beside_everything_else() -> None:
     assert figures["attributes"]["heat"]["top1"] >= 0.9
     assert figures["points"]["pck"] >= 0.9
     assert learned.info.spec.served_tags[-2:] == ("heat: cold", "heat: warm")
-
-
-def with_heat(data: Dataset) -> Dataset:
-    """Another label of every picture."""
-    return replace(data, attributes={"heat": tuple("warm" if label == "dunk" else "cold" for label in data.label)})
-
-
-def test_attributes_are_judged_where_they_are_taught_and_left_alone_where_not(base: str, tmp_path: Path) -> None:
-    data = with_heat(dataset(6, boxed=True))
-    learned = taught(data, plan_labels(data, ()), base, regime="sequential", epochs=1)
-    assert [stage["stage"] for stage in learned.info.training["stages"]] == ["heads", "classes", "where"]
-    save(learned.network, learned.info, tmp_path / "heat.safetensors")
-    again = taught(dataset(6).relabelled({"dunk": "jump"}), COLOURS, str(tmp_path / "heat.safetensors"), epochs=1)
-    assert attribute(0) in again.kept and again.info.spec.attributes == learned.info.spec.attributes
-
-
-def test_points_are_kept_with_the_box_that_they_are_placed_in_or_not_at_all(tmp_path: Path) -> None:
-    for per_class, kept in ((False, (BOX, POINTS)), (True, ())):
-        network = networks.network(tags=("grass", "mud"), events=(), points=("nose",), box_per_class=per_class)
-        save(network, CheckpointInfo(spec=network.spec, version=""), tmp_path / "base.safetensors")
-        assert taught(dataset(6), COLOURS, str(tmp_path / "base.safetensors"), epochs=1).kept == kept
 
 
 @pytest.mark.parametrize("regime", ["frozen", "finetune"])
@@ -393,51 +313,6 @@ def test_cached_features_are_those_of_the_network_itself() -> None:
     assert torch.allclose(features.vector.float(), direct.vector, rtol=2e-3, atol=1e-3)
     assert torch.allclose(features.map.float(), direct.map, rtol=2e-3, atol=1e-3)
     assert FeatureReader(network, FeatureCache(None), maps=False)(pixels).map.numel() == 0
-
-
-def folded(network: Network) -> Network:
-    """The same function, with every BatchNorm's scale in the kernel before it: mean 0, variance 1, as converted files
-    have it."""
-    trunk = network.backbone.trunk
-    for node in trunk.graph.nodes:
-        layer = trunk.get_submodule(str(node.target)) if node.op == "call_module" else None
-        if isinstance(layer, nn.BatchNorm2d):
-            kernel = trunk.get_submodule(str(node.args[0].target))
-            with torch.no_grad():
-                scale = layer.weight / (layer.running_var + layer.eps).sqrt()
-                kernel.weight *= scale.view(-1, 1, 1, 1)
-                layer.bias -= scale * layer.running_mean
-                layer.weight.fill_((1 + layer.eps) ** 0.5)
-                layer.running_mean.zero_()
-                layer.running_var.fill_(1)
-    return network
-
-
-def test_batchnorm_that_was_folded_away_is_measured_and_no_answer_changes() -> None:
-    known, pixels = load(Path("models/weights/default.safetensors"))[0], networks.pictures(16, side_px=SIDE_PX)
-    network = folded(load(Path("models/weights/default.safetensors"))[0])
-    frames = torch.from_numpy(pixels)
-    with torch.inference_mode():
-        before = known(frames)[0].vector
-        assert torch.allclose(network(frames)[0].vector, before, atol=1e-3)
-    assert measure_batchnorm(network, pixels)
-    layers = [layer for layer in network.backbone.modules() if isinstance(layer, nn.BatchNorm2d)]
-    assert any(float(layer.running_mean.abs().max()) > 0.01 for layer in layers)
-    with torch.inference_mode():
-        assert torch.allclose(network.eval()(frames)[0].vector, before, atol=1e-3)
-    assert not measure_batchnorm(known, pixels)  # it measured something in its time
-
-
-@pytest.mark.parametrize(
-    ("name", "spread"), [("small", 0.01), ("xavier", (2 / (27 + 24 * 9)) ** 0.5), ("he", (2 / (24 * 9)) ** 0.5)]
-)
-def test_random_values_have_the_spread_of_their_rule(name: str, spread: float) -> None:
-    network = networks.network()
-    initialise(network.backbone.trunk, name)
-    first = next(layer for layer in network.backbone.trunk.modules() if isinstance(layer, nn.Conv2d))
-    assert float(first.weight.detach().std()) == pytest.approx(spread, rel=0.1)
-    with pytest.raises(ConfigError, match="small, xavier, he"):
-        initialise(network.backbone.trunk, "gauss")
 
 
 def test_in_folds_every_picture_is_judged_by_a_network_that_was_not_taught_it() -> None:

@@ -65,6 +65,30 @@ def test_boxes_are_those_of_the_subject_and_of_the_detector_clipped_to_the_pictu
     assert SPEC.columns[boxes.label[2]] == "ball"
 
 
+def test_the_subjects_box_is_called_by_its_tag_and_by_no_attribute() -> None:
+    said = answers() | {attribute(0): torch.tensor([[9.0, 0.0], [9.0, 0.0]])}  # surer than any tag
+    boxes = output(VECTOR, said, SPEC).boxes
+    assert boxes is not None
+    assert [SPEC.columns[label] for label in boxes.label[:2]] == ["dunk", "none"]
+    events = replace(SPEC, tags=(), attributes=(), detector=(), points=())
+    only = {name: said[name] for name in (EVENTS, BOX)}
+    boxes = output(VECTOR, only, events).boxes
+    assert (
+        boxes is not None and boxes.label.tolist() == [0, 0] and boxes.score == pytest.approx([0.5, 0.9526], abs=1e-4)
+    )
+    alone = output(VECTOR, {BOX: said[BOX]}, replace(events, events=()))
+    assert alone.boxes is not None and alone.boxes.label.tolist() == [-1, -1] and alone.probs.shape == (2, 0)
+
+
+def test_fewer_boxes_of_the_detector_are_told_the_surer_they_must_be() -> None:
+    counts = []
+    for least in (0.0, 0.2, 1.0):
+        boxes = output(VECTOR, answers(), SPEC, least).boxes
+        assert boxes is not None
+        counts.append(len(boxes.label))
+    assert counts[0] > counts[1] == 3 > counts[2] == 2
+
+
 def test_with_a_box_for_each_class_the_best_tags_is_shown() -> None:
     spec = replace(SPEC, box_per_class=True)
     said = answers()

@@ -7,14 +7,22 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from pipeline.config import InferConfig
     from pipeline.infer import Inferred
     from pipeline.run import OpenModel
 
+    class Telling(OpenModel, Protocol):
+        """A network that is ready, and the head of a picture's first box, and of the others."""
+
+        @property
+        def box_heads(self) -> tuple[str, ...]: ...
+
+
 MERGES = ("greedy", "nms", "soft-nms", "fusion")  # models.merge has them; torch is not imported for --help
+SCALES = (1.0, 1.5, 2.0)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,10 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_runtime_argument(parser)
     parser.add_argument("--sample-hz", type=float, default=2.0, metavar="R", help="pictures per second of video")
     parser.add_argument("--top", type=int, default=0, metavar="K", help="only the K best labels")
+    parser.add_argument("--min-score", type=float, metavar="S", help="of a detector's boxes; to judge them, use 0.02")
     windows = parser.add_argument_group("windows", "boxes wherever something is, for models with a localizer")
     windows.add_argument("--windows", action="store_true", help="look through windows all over the picture")
-    windows.add_argument("--scales", nargs="+", type=float, default=(1.0, 1.5, 2.0), metavar="S", help="of the picture")
-    windows.add_argument("--merge", choices=MERGES, default="greedy", help="how boxes of one object become one")
+    windows.add_argument("--scales", nargs="+", type=float, metavar="S", help="of the picture: 1 1.5 2")
+    windows.add_argument("--merge", choices=MERGES, help="how boxes of one object become one: greedy")
+    windows.add_argument(
+        "--fine", action="store_true", help="windows half as far apart, at four times the cost of heads"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,9 +53,8 @@ def run(args: argparse.Namespace) -> int:
 
     files, sample_hz = _files(args.inputs), DecodeConfig(sample_hz=args.sample_hz).sample_hz
 
-    model = _model(
-        args, InferConfig(runtime=args.runtime or InferConfig().runtime)
-    )  # takes seconds: not before the request makes sense
+    settings = InferConfig(runtime=args.runtime or InferConfig().runtime)
+    model = _model(args, settings)  # takes seconds: not before the request makes sense
     failures = 0
     for path in files:
         try:
@@ -55,20 +66,31 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def _model(args: argparse.Namespace, settings: InferConfig) -> OpenModel:
+def _model(args: argparse.Namespace, settings: InferConfig) -> Telling:
+    _check_together(args)
+    machine = args.model, args.device, settings.batch, settings.threads
     if args.windows:
         from models.window_predictor import open_windows
-        from pipeline.errors import UsageError
 
-        if args.runtime == "openvino":
-            raise UsageError("--windows are looked through by torch: leave --runtime out")
-
-        scales, way = args.scales, args.merge
-        return open_windows(args.model, args.device, settings.batch, settings.threads, scales=scales, way=way)
+        return open_windows(*machine, scales=args.scales or SCALES, way=args.merge or MERGES[0], fine=args.fine)
+    from models.output import MIN_OBJECT_SCORE
     from models.predictor import open_predictor
 
-    precision, runtime = settings.precision, settings.runtime
-    return open_predictor(args.model, args.device, settings.batch, settings.threads, precision, runtime)
+    least = MIN_OBJECT_SCORE if args.min_score is None else args.min_score
+    return open_predictor(*machine, settings.precision, settings.runtime, least_score=least)
+
+
+def _check_together(args: argparse.Namespace) -> None:
+    """What would do nothing is not passed over in silence. Raises UsageError."""
+    from pipeline.errors import UsageError
+
+    if args.windows and args.runtime == "openvino":
+        raise UsageError("--windows are looked through by torch: leave --runtime out")
+    if args.windows and args.min_score is not None:
+        raise UsageError("--min-score is about a detector's boxes, and --windows have none. Leave it out")
+    for option, given in (("--scales", args.scales), ("--merge", args.merge), ("--fine", args.fine)):
+        if given and not args.windows:
+            raise UsageError(f"{option} is about windows: give --windows too, or leave it out")
 
 
 def _files(given: list[Path]) -> list[Path]:
@@ -87,7 +109,7 @@ def _files(given: list[Path]) -> list[Path]:
     return files
 
 
-def _lines(path: Path, model: OpenModel, sample_hz: float) -> Iterator[dict[str, Any]]:
+def _lines(path: Path, model: Telling, sample_hz: float) -> Iterator[dict[str, Any]]:
     import numpy as np
 
     from pipeline.decode import decode
@@ -100,20 +122,20 @@ def _lines(path: Path, model: OpenModel, sample_hz: float) -> Iterator[dict[str,
     if path.suffix.lower() in PICTURE_ENDINGS:
         pixels, _ = read_picture(path, model.height_px, model.width_px)
         batch = FrameBatch(pixels[np.newaxis], np.zeros(1, np.int64))
-        yield from ({"path": str(path), **line} for line in _answers(infer([batch], model)))
+        yield from ({"path": str(path), **line} for line in _answers(infer([batch], model), model.box_heads))
         return
     video = probe(path)
     times_ns = sample_times(video.span, sample_hz)
     batches = (found.batch for found in decode(video, times_ns, model.height_px, model.width_px))
     inferred = infer((batch for batch in batches if len(batch)), model)
-    for t_ns, line in zip(inferred.scores.pts_ns, _answers(inferred), strict=True):
+    for t_ns, line in zip(inferred.scores.pts_ns, _answers(inferred, model.box_heads), strict=True):
         yield {"path": str(path), "t_ns": int(t_ns), **line}
 
 
-def _answers(inferred: Inferred) -> Iterator[dict[str, Any]]:
-    names = inferred.scores.labels.names
+def _answers(inferred: Inferred, box_heads: Sequence[str]) -> Iterator[dict[str, Any]]:
+    names = (*inferred.scores.labels.names, "")  # label -1: a box without a name
     for sample, probs in enumerate(inferred.scores.probs):
-        order = sorted(range(len(names)), key=lambda column: -probs[column])
+        order = sorted(range(len(probs)), key=lambda column: -probs[column])
         found = (inferred.boxes.frame == sample).nonzero()[0]
         points = inferred.points[sample] if inferred.points is not None else ()
         yield {
@@ -123,8 +145,9 @@ def _answers(inferred: Inferred) -> Iterator[dict[str, Any]]:
                     "xyxy": [round(float(x), 5) for x in inferred.boxes.xyxy[index]],
                     "score": round(float(inferred.boxes.score[index]), 6),
                     "label": names[int(inferred.boxes.label[index])],
+                    "head": box_heads[min(place, len(box_heads) - 1)],
                 }
-                for index in found
+                for place, index in enumerate(found)
             ],
         } | ({"points": _points(inferred.point_names, points)} if len(points) else {})
 
