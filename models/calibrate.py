@@ -12,10 +12,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from models.evaluate import ATTRIBUTES, Answers
+from models.evaluate import Answers
 from models.figures.calibration import event_calibration, fitted_platt, fitted_temperature, tag_calibration
 from models.heads import Classifier
-from models.network import EVENTS, TAGS, Network, attribute
+from models.network import ATTRIBUTES, EVENTS, TAGS, Network, attribute
 from models.spec import Spec
 from models.targets import Truth
 

@@ -20,7 +20,7 @@ from models.detect import objects_in
 from models.figures.detection import Objects, detection_figures
 from models.figures.localization import GOOD_IOU
 from models.figures.ranks import ranks
-from models.network import BOX, EVENTS, OBJECTS, POINTS, TAGS, Network, attribute
+from models.network import ATTRIBUTES, BOX, EVENTS, OBJECTS, POINTS, TAGS, Network, attribute
 from models.spec import Spec
 from models.targets import Truth
 
@@ -29,7 +29,6 @@ Ints = npt.NDArray[np.int64]
 
 PLACES = ("heldout", "val", "train")  # of a split; who took part in several is known by the last
 NEAR = 0.1  # of the box's longer side: as near must a point be
-ATTRIBUTES = "attributes"
 _CHUNK = 16  # pictures at once: few fit a CPU's cache
 _CONSTANTS = 400  # boxes tried as the constant answer
 _LEAST_SCORE = 0.02  # of objects that are judged: nearly all, since precision is asked at every recall

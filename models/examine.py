@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from models import geometry
 from models.calibrate import uncalibrated
-from models.evaluate import ATTRIBUTES, NEAR, Answers, ToJudge, average_precision, judged, point_distances
+from models.evaluate import NEAR, Answers, ToJudge, average_precision, judged, point_distances
 from models.figures.bootstrap import Interval, bootstrap
 from models.figures.calibration import event_calibration, event_reliability, tag_calibration, tag_reliability
 from models.figures.confusion import confusion
@@ -25,7 +25,7 @@ from models.figures.localization import (
 )
 from models.figures.pictures import confusion_picture, reliability_picture
 from models.figures.ranks import ranks
-from models.network import BOX, EVENTS, OBJECTS, POINTS, TAGS
+from models.network import ATTRIBUTES, BOX, EVENTS, OBJECTS, POINTS, TAGS
 from models.spec import Spec
 from models.targets import Truth
 

@@ -32,8 +32,8 @@ class Journal:
 
     def write(self, state: dict[str, Any]) -> None:
         """Replace what was there, whole or not at all."""
-        with whole_file(self.path) as temporary:
-            torch.save({**state, "key": self.key}, temporary)
+        with whole_file(self.path) as temporary, temporary.open("wb") as file:
+            torch.save({**state, "key": self.key}, file)
 
 
 def key_of(*parts: object) -> str:

@@ -278,7 +278,11 @@ class Lesson:
         variants = self.memory.variants((reader.weights, maps), compute)
         of_val = self._of_val(variants[0].features, reader)
         job = heads_on(network, variants, self.material, names, schedule.rate)
-        return Stage(job, schedule, lambda: answers_from(network, of_val, names) if of_val is not None else Answers())
+
+        def of_those() -> Answers:
+            return answers_from(network, of_val, names) if of_val is not None else Answers()
+
+        return Stage(job, schedule, of_those, threads=1)  # heads are so small that threads only wait for each other
 
     def _of_val(self, features: Features, reader: FeatureReader) -> Features | None:
         """Features of the pictures that the epoch is chosen by: they are there, or are data of their own."""

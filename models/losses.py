@@ -14,14 +14,20 @@ from torch.nn import functional
 from torchvision.ops import generalized_box_iou_loss
 
 from models.detect import object_loss
-from models.network import BOX, EVENTS, OBJECTS, POINTS, TAGS, attribute
+from models.network import ATTRIBUTES, BOX, EVENTS, OBJECTS, POINTS, TAGS, attribute
 from pipeline.errors import ConfigError
 
 SOFT_TAGS = "soft_tags"
 _MOST_UNEQUAL = 20.0
 _BEND = 0.1  # of the picture: from there on smooth L1 is a straight line
-_USUAL = {TAGS: 1.0, EVENTS: 1.0, BOX: 2.0, POINTS: 1.0, OBJECTS: 1.0, SOFT_TAGS: 1.0}
-PARTS = tuple(_USUAL)
+_USUAL = {TAGS: 1.0, EVENTS: 1.0, BOX: 2.0, ATTRIBUTES: 1.0, POINTS: 1.0, OBJECTS: 1.0, SOFT_TAGS: 1.0}
+PARTS_OF = {  # what each head is wrong by
+    "classifier": (TAGS, EVENTS),
+    "localizer": (BOX,),
+    "attributes": (ATTRIBUTES,),
+    "points": (POINTS,),
+    "detector": (OBJECTS,),
+}
 
 
 class Targets(NamedTuple):
@@ -42,7 +48,8 @@ class Targets(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossWeights:
-    """How much each part counts (by the head's name; what is not given counts as usual), and how boxes are compared.
+    """How much each part counts (by its name, attributes together; what is not given counts as usual), and how boxes
+    are compared.
 
     `tag_share` and `event_yes`: how much each class, and a yes to each event, count; () is 1 each.
     """
@@ -61,8 +68,9 @@ class LossWeights:
             raise ConfigError(f"the box loss {self.box_loss!r}: use one of {', '.join(BOX_LOSSES)}")
 
     def of(self, part: str) -> float:
-        """Attributes count 1 each."""
-        return self.parts.get(part, _USUAL.get(part, 1.0))
+        """Each attribute counts as `ATTRIBUTES` says."""
+        known = part if part in _USUAL else ATTRIBUTES
+        return self.parts.get(known, _USUAL[known])
 
 
 def joint_loss(answers: Mapping[str, Tensor], targets: Targets, weights: LossWeights) -> dict[str, Tensor]:

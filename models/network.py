@@ -12,6 +12,7 @@ from models.heads import Classifier, Detector, Localizer, Points
 from models.spec import Spec
 
 TAGS, EVENTS, BOX, POINTS, OBJECTS = "tags", "events", "box", "points", "objects"
+ATTRIBUTES = "attributes"  # all of them together
 Head = Classifier | Localizer | Points | Detector
 
 

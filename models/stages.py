@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
+
+import torch
 
 from models.evaluate import Answers, judged, score_of
 from models.journal import Journal
@@ -16,23 +19,23 @@ from models.train import Epoch, Job, Schedule, Training
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A part of a regime: one optimisation, and the network's answers on val while it goes on."""
+    """A part of a regime: one optimisation, and the network's answers on val while it goes on. `threads` is how many
+    learn; None: as torch has it."""
 
     job: Job
     schedule: Schedule
     answer: Callable[[], Answers]
+    threads: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """After an epoch: which stage of the regime, how many epochs it has, what was lost, the figures on val, and
-    whether they are the best so far."""
+    """After an epoch: which stage of the regime, how many epochs it has, what was lost, and the figures on val."""
 
     stage: str
     epochs: int
     epoch: Epoch
     figures: Mapping[str, Any]
-    best: bool
 
 
 Watch = Callable[[Progress], None]
@@ -80,7 +83,8 @@ class Run:
                 training.restore(stored["training"])
                 best = _Best(**stored["best"])
             stored = None
-            self._done = [*self._done, self._stage(name, stage, training, best)]
+            with _on_threads(stage.threads):
+                self._done = [*self._done, self._stage(name, stage, training, best)]
             self._left = copy.deepcopy(self._network.state_dict())
             self._note(None, None)
         return self._done
@@ -108,7 +112,7 @@ class Run:
         figures = judged(stage.answer(), self._truth, self._network.spec) if len(self._truth.tag) else {}
         score = score_of(figures)
         better = best is None or not figures or score > best.score
-        self._watch(Progress(stage=name, epochs=stage.schedule.epochs, epoch=epoch, figures=figures, best=better))
+        self._watch(Progress(stage=name, epochs=stage.schedule.epochs, epoch=epoch, figures=figures))
         if best is not None and not better:
             return best
         return _Best(score, epoch.number, [copy.deepcopy(module.state_dict()) for module, _ in stage.job.modules])
@@ -125,3 +129,14 @@ class Run:
                 "best": {part.name: getattr(best, part.name) for part in fields(best)} if best is not None else None,
             }
         )
+
+
+@contextmanager
+def _on_threads(count: int | None) -> Iterator[None]:
+    """As many compute inside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -37,6 +37,12 @@ class Plan:
     points: tuple[str, ...] = ()
     detector: tuple[str, ...] = ()
 
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Those of `HEADS` that are taught."""
+        taught = (self.tags or self.events, self.boxes, self.attributes, self.points, self.detector)
+        return tuple(head for head, there in zip(HEADS, taught, strict=True) if there)
+
     @classmethod
     def of(cls, spec: Spec) -> Plan:
         """What the heads of a network answer."""

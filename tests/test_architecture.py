@@ -35,7 +35,7 @@ LAYERS = (
 OF_PIPELINE_FOR_MODELS = {"pipeline.errors", "pipeline.whole_files"}
 ONLY_IN = {"prefect": ("flows",), "torch": ("models",), "torchvision": ("models",), "openvino": ("models",)}
 # Inside a function of a command, for what is no computing: is it there, how many threads, where do curves go.
-LAZY = {(f"pipeline/commands/{verb}.py", "torch") for verb in ("doctor", "train", "distill", "watching")}
+LAZY = {(f"pipeline/commands/{verb}.py", "torch") for verb in ("doctor", "watching")}
 
 MOST_FUNCTION_LINES = 40
 MOST_LINES = {"tests": 500}

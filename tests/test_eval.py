@@ -228,7 +228,7 @@ def test_lines_and_scores_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         (["--as", "cuts", "a.json", "gone.json"], "gone.json: no such file"),
         (["--as", "cuts", "a.json", "."], "no text in UTF-8"),
         (["--as", "moments", ".", "t.csv"], "no summary.json here"),
-        (["--as", "cuts", "--all", "a.json", "a.json"], "--all is for pictures"),
+        (["--as", "cuts", "--all", "a.json", "a.json"], "--all is for checkpoints that are judged by pictures"),
     ],
 )
 def test_what_cannot_be_judged_is_said(

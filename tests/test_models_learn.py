@@ -324,7 +324,7 @@ def test_in_folds_every_picture_is_judged_by_a_network_that_was_not_taught_it() 
             stages.append(progress.stage)
 
     torch.set_num_threads(1)
-    recipe = Recipe(epochs=QUICK, average=0.9, heldout=0.25)
+    recipe = Recipe(epochs=QUICK, average=0.9, heldout=0.25, size_px=SIDE_PX)
     learned = learn_in_folds(data, COLOURS, recipe, 3, Surroundings(watch=looking))
     assert stages == ["fold 1 frozen", "fold 2 frozen", "fold 3 frozen", "frozen"]
     figures = learned.info.metrics["folds"]

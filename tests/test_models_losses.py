@@ -22,7 +22,7 @@ from models.losses import (
     tag_balance,
     tag_loss,
 )
-from models.network import BOX, EVENTS, POINTS, TAGS, attribute
+from models.network import ATTRIBUTES, BOX, EVENTS, POINTS, TAGS, attribute
 from pipeline.errors import ConfigError
 
 NAN = float("nan")
@@ -131,6 +131,21 @@ def test_a_weight_multiplies_its_part() -> None:
     usual, other = (joint_loss(answers, known, LossWeights(parts=parts)) for parts in ({}, {BOX: 6.0}))
     assert float(other[BOX]) == pytest.approx(3 * float(usual[BOX]))
     assert float(other[TAGS]) == float(usual[TAGS])
+
+
+def test_attributes_are_weighed_together() -> None:
+    answers = {attribute(0): torch.zeros(1, 2), attribute(1): torch.zeros(1, 3)}
+    known = targets([1], [NAN], [0.5])._replace(attributes=torch.tensor([[0, 2]]))
+    usual, other = (joint_loss(answers, known, LossWeights(parts=parts)) for parts in ({}, {ATTRIBUTES: 2.0}))
+    assert {name: float(other[name] / usual[name]) for name in answers} == {attribute(0): 2.0, attribute(1): 2.0}
+
+
+def test_smoothed_labels_leave_something_to_every_other_class() -> None:
+    """Cross-entropy with 1 - s + s/C on the true class and s/C on each other one (arXiv 1512.00567, 7)."""
+    logits, tag = torch.tensor([[2.0, 0.0, -1.0]]), torch.tensor([0])
+    probs = logits.softmax(dim=1)[0]
+    wanted = -(0.8 + 0.2 / 3) * probs[0].log() - 0.2 / 3 * (probs[1].log() + probs[2].log())
+    assert float(tag_loss(logits, tag, 0.2)) == pytest.approx(float(wanted))
 
 
 @pytest.mark.parametrize(

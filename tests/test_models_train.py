@@ -118,6 +118,18 @@ def test_what_matters_more_than_its_noise_gains_weight() -> None:
     assert weights.found()["tags"] > weights.found()["size"]
 
 
+def test_a_steep_loss_moves_nothing_further_than_the_clipped_gradient() -> None:
+    moved = []
+    for clip in (0.5, 1e9):
+        module = layer()
+        before = torch.cat([value.detach().flatten().clone() for value in module.parameters()])
+        plan = Schedule(epochs=1, batch=COUNT, rate=1.0, momentum=0.0, weight_decay=0.0, warm_up=0.0, clip_norm=clip)
+        list(Training(job(module, scale=1000.0), plan, seed=0).epochs())
+        after = torch.cat([value.detach().flatten() for value in module.parameters()])
+        moved.append(float((after - before).norm()))
+    assert moved[0] <= 0.1 * 0.5 + 1e-6 < moved[1]
+
+
 def test_a_part_that_nothing_is_known_of_does_not_change_its_weight() -> None:
     weights = LearnedWeights(["tags", "box"])
     weighed = weights({"tags": torch.tensor(2.0), "box": torch.tensor(0.0)})

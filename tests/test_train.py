@@ -183,6 +183,9 @@ def test_eval_of_nothing_but_training_data_is_refused(
         (["--initial", "he"], "--initial: only --regime scratch"),
         (["--precision", "bf16"], "--precision bf16: a frozen backbone computes in fp32"),
         (["--backbone-rate", "0.1"], "--backbone-rate: a frozen backbone does not learn"),
+        (["--weights", "tags=2"], "tags=2: no such head; use classifier, localizer"),
+        (["--weights", "classifier=much"], "classifier=much: give HEAD=NUMBER"),
+        (["--weights", "localizer=2"], "localizer=2: these data do not teach the localizer, but classifier"),
     ],
 )
 def test_a_request_that_cannot_be_carried_out_ends_with_2(

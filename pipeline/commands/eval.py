@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--as", dest="kind", choices=KINDS, help="what WHAT is, where it is neither of the first two")
     parser.add_argument("--all", action="store_true", help="pictures: judge everything, also what it was trained on")
     boxes_from = "pictures: number of the first pixel in VOC files (COCO's is 0)"
-    parser.add_argument("--boxes-from", type=int, choices=(0, 1), default=1, help=boxes_from)
+    parser.add_argument("--boxes-from", type=int, choices=(0, 1), help=boxes_from)
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="pictures: write confusions and reliability there")
     parser.add_argument("--json", action="store_true")
 
@@ -79,8 +79,9 @@ def _kind_of(what: str) -> str:
 def _require_truth(kind: str, args: argparse.Namespace) -> None:
     from pipeline.errors import UsageError
 
-    if args.all and kind != PICTURES:
-        raise UsageError(f"--all is for pictures: {kind} know nothing of training")
+    for option, given in (("--all", args.all), ("--boxes-from", args.boxes_from), ("--pictures", args.pictures)):
+        if given is not None and given is not False and kind != PICTURES:
+            raise UsageError(f"{option} is for checkpoints that are judged by pictures, not for {kind}. Leave it out")
     count = len(args.data)
     if kind == PICTURES and not count:
         raise UsageError("no TRUTH: give folders that hold a folder for each class")

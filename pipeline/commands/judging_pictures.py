@@ -30,7 +30,8 @@ def judge_checkpoint(args: argparse.Namespace) -> int:
     if not isinstance(where, Checkpoint):
         raise CheckpointError(f"{args.model}: give a checkpoint file; torchvision's own networks state no split")
     network, info = load(where.path)
-    data = read_data(args.data, None, (info.spec.height_px, info.spec.width_px), boxes_from=args.boxes_from)
+    boxes_from = 1 if args.boxes_from is None else args.boxes_from
+    data = read_data(args.data, None, (info.spec.height_px, info.spec.width_px), boxes_from=boxes_from)
     seen = Seen.of(data.digests, info.split)
     rows = np.arange(len(data)) if args.all else seen.judged(data.file)
     if not len(rows):

@@ -100,7 +100,6 @@ def positive(text: str) -> float:
 
 
 def run(args: argparse.Namespace) -> int:
-    import torch
     from rich.console import Console
 
     from models.cache import FeatureCache, usual_folder
@@ -114,13 +113,12 @@ def run(args: argparse.Namespace) -> int:
     _check_places(args)
     _check_together(args)
     recipe = _recipe(args)
-    if recipe.regime == "frozen":
-        torch.set_num_threads(1)  # heads are so small that threads only wait for each other
     size_px = input_size(recipe)
     data = read_data(args.data, args.background, size_px, boxes_from=args.boxes_from)
     val = read_data([args.val], None, size_px, boxes_from=args.boxes_from) if args.val else None
     say(*found_lines(data, val))
     plan = plan_labels(data, args.events, args.heads, box_per_class=args.box_per_class)
+    _check_weights(args.weights or [], plan.heads)
     state = args.out.with_name(f".{args.out.name}.training")
     with Watcher(Console(), args.logdir) as watcher:
         around = Surroundings(watch=watcher, state=state, features=FeatureCache(args.cache or usual_folder()))
@@ -208,22 +206,32 @@ def _recipe(args: argparse.Namespace) -> Recipe:
 
 
 def _weights(given: Sequence[str]) -> tuple[dict[str, float], bool | None]:
-    """`box=2 tags=1` as numbers; `learned` alone; nothing: as the regime has it. Raises DataError."""
-    from models.losses import PARTS
+    """`localizer=2 classifier=1` as numbers by part of the loss; `learned` alone; nothing: as the regime has it. Raises
+    DataError."""
+    from models.losses import PARTS_OF
     from pipeline.errors import DataError
 
     if list(given) == ["learned"]:
         return {}, True
-    weights = {}
+    weights = dict[str, float]()
     for pair in given:
-        name, _, number = pair.partition("=")
+        head, _, number = pair.partition("=")
+        if head not in PARTS_OF:
+            raise DataError(f"--weights {pair}: no such head; use {', '.join(PARTS_OF)}")
         try:
-            weights[name] = float(number)
+            weights |= dict.fromkeys(PARTS_OF[head], float(number))
         except ValueError:
             raise DataError(f"--weights {pair}: give HEAD=NUMBER, or `learned` alone") from None
-        if name not in PARTS:
-            raise DataError(f"--weights {pair}: no such loss; use {', '.join(PARTS)}")
     return weights, False if given else None
+
+
+def _check_weights(given: Sequence[str], heads: Sequence[str]) -> None:
+    """Of heads that are not taught no loss counts. Raises DataError."""
+    from pipeline.errors import DataError
+
+    for pair in given:
+        if (head := pair.partition("=")[0]) not in (*heads, "learned"):
+            raise DataError(f"--weights {pair}: these data do not teach the {head}, but {', '.join(heads)}")
 
 
 def _rate_lines(data: Dataset, val: Dataset | None, plan: Plan, recipe: Recipe, around: Surroundings) -> Iterator[str]:
