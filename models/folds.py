@@ -17,7 +17,7 @@ from models.data.dataset import Dataset
 from models.evaluate import Answers, Found, answers
 from models.examine import examined
 from models.figures.detection import Objects
-from models.learn import Learned, Surroundings, checkpoint_info, prepare_parts, run_through
+from models.learn import Asked, Learned, Part, Surroundings, checkpoint_info, prepare_parts, run_through
 from models.recipe import Recipe
 from models.regimes import Memory
 from models.split import Shares, clusters_of, folded, parted
@@ -49,7 +49,8 @@ def learn_in_folds(data: Dataset, plan: Plan, recipe: Recipe, folds: int, around
     calibration, found = calibrate(ready.network, found, truth)
     figures = examined(found, truth, ready.network.spec, [data.group[k] for k in order]) | {"count": folds}
     metrics = {"folds": figures, "calibration": calibration}
-    return Learned(ready.network, checkpoint_info(ready, recipe, metrics, done), ready.kept)
+    asked = Asked(Part(data, order, truth), found)
+    return Learned(ready.network, checkpoint_info(ready, recipe, metrics, done), ready.kept, asked)
 
 
 def _named(around: Surroundings, name: str) -> Surroundings:

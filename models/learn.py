@@ -45,12 +45,21 @@ _FIRST_EPOCHS = 20  # of new heads on the untouched backbone, before both move
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """A network, what can be said of it, the heads that came from the base unchanged, and what it was chosen by."""
+    """A network, what can be said of it, the heads that came from the base unchanged, and what was answered for
+    pictures that were not taught when it was."""
 
     network: Network
     info: CheckpointInfo
     kept: tuple[str, ...] = ()
-    chosen_by: Part | None = None
+    asked: Asked | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Pictures, the truth about them, and the answers."""
+
+    part: Part
+    found: Answers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,11 +188,11 @@ def learn(data: Dataset, val: Dataset | None, plan: Plan, recipe: Recipe, around
     ready = prepare(data, val, plan, recipe, around.features)
     done = run_through(ready, plan, recipe, around, "run")
     network, part = ready.network, ready.chosen_by
-    metrics: dict[str, Any] = {}
-    if len(part):
-        calibration, found = calibrate(network, answers(network, part.pixels), part.truth)
-        metrics = {"val": judged(found, part.truth, network.spec), "calibration": calibration}
-    return Learned(network, checkpoint_info(ready, recipe, metrics, done), ready.kept, part)
+    if not len(part):
+        return Learned(network, checkpoint_info(ready, recipe, {}, done), ready.kept)
+    calibration, found = calibrate(network, answers(network, part.pixels), part.truth)
+    metrics = {"val": judged(found, part.truth, network.spec), "calibration": calibration}
+    return Learned(network, checkpoint_info(ready, recipe, metrics, done), ready.kept, Asked(part, found))
 
 
 def run_through(ready: Prepared, plan: Plan, recipe: Recipe, around: Surroundings, name: str) -> list[dict[str, Any]]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from models import geometry
 from models.evaluate import Answers
+from models.figures.calibration import sigmoid, softmax
 from models.spec import Spec
 from models.targets import Truth
 
@@ -18,19 +22,36 @@ _TRUE, _SAID = (80, 220, 80), (240, 80, 60)  # RGB
 
 
 def wrong_shown(pixels: Pixels, found: Answers, truth: Truth, spec: Spec, most: int) -> Pixels:
-    """Up to `most` pictures (M, H, W, 3) whose best tag is another than the true one, the surest mistakes first."""
+    """Up to `most` pictures (M, H, W, 3) whose best tag is another than the true one, or whose event is taken for there
+    or not there when it is the other; the surest mistakes first."""
+    mistakes = sorted([*_wrong_tags(found, truth, spec), *_wrong_events(found, truth, spec)], key=lambda one: -one.sure)
+    return _sheet([_named(pixels[one.picture], one.true, f"{one.said} {one.sure:.2f}") for one in mistakes[:most]])
+
+
+class _Mistake(NamedTuple):
+    picture: int
+    true: str
+    said: str
+    sure: float
+
+
+def _wrong_tags(found: Answers, truth: Truth, spec: Spec) -> Iterator[_Mistake]:
     if found.tags is None:
-        return np.empty((0, _SIDE_PX, _SIDE_PX, 3), np.uint8)
-    probs = np.exp(found.tags - np.logaddexp.reduce(found.tags, axis=1, keepdims=True))
+        return
+    probs = softmax(found.tags)
     said = probs.argmax(axis=1)
-    wrong = np.flatnonzero((truth.tag >= 0) & (said != truth.tag))
-    worst = wrong[np.argsort(-probs[wrong, said[wrong]], kind="stable")][:most]
-    return _sheet(
-        [
-            _named(pixels[k], f"{spec.tags[truth.tag[k]]}", f"{spec.tags[said[k]]} {probs[k, said[k]]:.2f}")
-            for k in worst
-        ]
-    )
+    for k in np.flatnonzero((truth.tag >= 0) & (said != truth.tag)).tolist():
+        yield _Mistake(k, spec.tags[truth.tag[k]], spec.tags[said[k]], float(probs[k, said[k]]))
+
+
+def _wrong_events(found: Answers, truth: Truth, spec: Spec) -> Iterator[_Mistake]:
+    if found.events is None:
+        return
+    probs, known = sigmoid(found.events), np.isfinite(truth.events)
+    for k, event in np.argwhere(known & ((probs > 0.5) != (truth.events == 1))).tolist():
+        names, prob = (f"no {spec.events[event]}", spec.events[event]), float(probs[k, event])
+        there = int(truth.events[k, event])
+        yield _Mistake(k, names[there], names[1 - there], prob if prob > 0.5 else 1 - prob)
 
 
 def boxes_shown(pixels: Pixels, found: Answers, truth: Truth, most: int) -> Pixels:

@@ -7,6 +7,7 @@ import torch
 from models.backbone import Backbone, Normalize
 from models.network import BOX, EVENTS, TAGS
 from models.predictor import Predictor, served_on_cpu
+from models.serve import served
 from models.spec import Spec
 from tests import networks
 
@@ -64,6 +65,19 @@ def test_heads_attach_to_the_last_map_or_to_what_the_class_layer_sees(backbone: 
     assert tuple(features.vector.shape) == (2, length)
     assert features.map.shape[2] < features.map.shape[3]
     assert tuple(features.map.shape[1:]) == trunk.sizes[:3]
+
+
+@pytest.mark.parametrize(
+    "backbone",
+    ["alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "inception_v3", "mnasnet0_5"]
+    + ["regnet_x_400mf", "regnet_y_400mf", "resnext50_32x4d", "shufflenet_v2_x1_0", "squeezenet1_0", "vgg11_bn"],
+)
+def test_networks_of_every_kind_are_cut_and_served(backbone: str) -> None:
+    spec = Spec(backbone=backbone, height_px=96, width_px=96, tags=("a", "b"))
+    network, pixels = networks.settled(spec), torch.from_numpy(networks.patches(2, 96, 96))
+    with torch.no_grad():
+        plain = network(pixels)[1][TAGS].softmax(dim=1)
+        assert served(network, bf16=False)(pixels)[1][TAGS].softmax(dim=1) == pytest.approx(plain, abs=1e-3)
 
 
 def test_grey_in_the_middle_of_imagenet_is_zero_to_the_network() -> None:

@@ -44,7 +44,9 @@ def test_training_says_what_it_found_and_what_came_of_it(
     assert train(data, tmp_path / "a.safetensors", "--events", "dunk") == 0
     told = capsys.readouterr().out
     assert "dunk: 10 files, 10 pictures" in told
+    assert "learns tags pass, rest; events dunk" in told
     assert "frozen 1/4: tags " in told
+    assert "false alarms were not counted" in told
     assert "tags   top-1" in told and "chance" in told
     assert "event  dunk: average precision" in told
     assert "bf16   keeps" in told
@@ -72,6 +74,17 @@ def test_curves_are_written_for_tensorboard(data: Path, tmp_path: Path) -> None:
     curves.Reload()
     assert len(curves.Scalars("frozen/loss/tags")) == 3
     assert len(curves.Scalars("frozen/val/tags/top1")) == 3
+
+
+def test_boxes_are_shown_in_tensorboard_beside_the_true_ones(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    data = write_pictures(tmp_path / "data", 10, boxed=True)
+    assert train(data, tmp_path / "a.safetensors", "--folds", "2", "--logdir", tmp_path / "curves", epochs=1) == 0
+    curves = EventAccumulator(str(tmp_path / "curves"))
+    curves.Reload()
+    (boxes,) = curves.Images("val/boxes")
+    assert boxes.height >= 224
 
 
 def test_clips_and_pictures_teach_together(tmp_path: Path) -> None:

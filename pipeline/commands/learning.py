@@ -14,6 +14,7 @@ from models.data.find import find
 from models.data.read import read
 from models.data.reader import Reader
 from models.split import leaks
+from models.targets import Plan
 from pipeline.commands.words import shown
 from pipeline.decode import decode
 from pipeline.errors import UnreadableVideo
@@ -73,6 +74,16 @@ def found_lines(data: Dataset, val: Dataset | None) -> Iterator[str]:
     yield from map(shown, replace(data, problems=_of_files(data)).described())
     told = replace(val, problems=(*_of_files(val), *leaks(data, val).problems, *unknown_to(data, val)))
     yield from (f"val    {shown(line)}" for line in told.described())
+
+
+def plan_lines(plan: Plan) -> Iterator[str]:
+    """What is going to be learned, and whether a run will cut clips of it."""
+    classes = {"tags": plan.tags, "events": plan.events, "objects": plan.detector, "points": plan.points}
+    parts = [f"{kind} {', '.join(labels)}" for kind, labels in classes.items() if labels]
+    parts += [f"{name} {', '.join(labels)}" for name, labels in plan.attributes]
+    yield shown(f"learns {'; '.join([*parts, *(['the main subject is where'] if plan.boxes else [])])}")
+    if plan.tags and not plan.events:
+        yield "no class becomes clips: name those that should with --events LABEL"
 
 
 def _of_files(data: Dataset) -> tuple[str, ...]:

@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     from models.learn import Surroundings, learn
     from models.recipe import input_size
     from models.targets import plan_labels
-    from pipeline.commands.learning import found_lines, read_data
+    from pipeline.commands.learning import found_lines, plan_lines, read_data
     from pipeline.commands.watching import Watcher
 
     _check_places(args)
@@ -119,6 +119,7 @@ def run(args: argparse.Namespace) -> int:
     say(*found_lines(data, val))
     plan = plan_labels(data, args.events, args.heads, box_per_class=args.box_per_class)
     _check_weights(args.weights or [], plan.heads)
+    say(*plan_lines(plan))
     state = args.out.with_name(f".{args.out.name}.training")
     with Watcher(Console(), args.logdir) as watcher:
         around = Surroundings(watch=watcher, state=state, features=FeatureCache(args.cache or usual_folder()))
@@ -150,6 +151,8 @@ def _finish(args: argparse.Namespace, learned: Learned) -> None:
     say(*calibration_lines(info.metrics.get("calibration", {})), *figure_lines({BF16: info.metrics[BF16]}))
     if args.unseen is not None and not info.spec.events:
         say(f"unseen {args.unseen}: no event is known that could fire. See --events")
+    elif args.unseen is None and info.spec.events:
+        say("false alarms were not counted: give videos without the events with --unseen DIR")
     elif args.unseen is not None:
         model = open_predictor(str(args.out), args.device)
         for line in false_alarms(args.unseen, args.out, model, calibrated=info.calibrated):

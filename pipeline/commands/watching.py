@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from models.evaluate import answers
 from models.show import boxes_shown, wrong_shown
 
 if TYPE_CHECKING:
@@ -65,11 +64,10 @@ class Watcher:
             writer.add_scalar(f"{now.stage}/val/{name}", value, now.epoch.number)
 
     def show(self, learned: Learned) -> None:
-        """Pages of the pictures of val that were named wrongly, and of boxes beside the true ones."""
-        if self._writer is None or learned.chosen_by is None or not len(learned.chosen_by):
+        """Pages of pictures that were named wrongly when they were not taught, and of boxes beside the true ones."""
+        if self._writer is None or learned.asked is None:
             return
-        pixels, truth = learned.chosen_by.pixels, learned.chosen_by.truth
-        found = answers(learned.network, pixels)
+        pixels, truth, found = learned.asked.part.pixels, learned.asked.part.truth, learned.asked.found
         for name, pictures in (
             ("wrong", wrong_shown(pixels, found, truth, learned.network.spec, _SHOWN)),
             ("boxes", boxes_shown(pixels, found, truth, _SHOWN)),
