@@ -27,7 +27,7 @@ from models.targets import Truth
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.int64]
 
-PLACES = ("heldout", "val", "train")  # of a split; who took part in several is known by the last
+PLACES = ("heldout", "val", "train")  # of a split; a video with blocks in several counts as the last
 NEAR = 0.1  # of the box's longer side: as near must a point be
 _CHUNK = 16  # pictures at once: few fit a CPU's cache
 _CONSTANTS = 400  # boxes tried as the constant answer

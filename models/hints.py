@@ -17,12 +17,12 @@ from torch.nn import functional
 from models.network import Network
 
 _STILL = 1e-6
-_LEAST_SPREAD = 0.25  # of what its block says: as which a channel counts that hardly ever changes
+_LEAST_SPREAD = 0.25  # floor of a channel's spread, as a share of its block's mean channel RMS
 
 
 class Listener(fx.Interpreter):
-    """One pass through a trunk that leaves in `said` what its blocks say, by their `ends`: nodes, and what they are
-    called there. What is said of a block `instead` is what the next one reads."""
+    """One pass through a trunk that records each block's output in `said`, under the name that `ends` gives its last
+    node; with `instead`, the next block reads that tensor and not the output."""
 
     def __init__(self, trunk: fx.GraphModule, ends: Mapping[str, str], instead: Mapping[str, Tensor] | None = None):
         super().__init__(trunk)
@@ -84,8 +84,8 @@ def map_spread(said_BDHW: Tensor) -> Tensor:
 
 
 def distances(mine: Mapping[str, Tensor], theirs: Mapping[str, Tensor], spreads: Mapping[str, Tensor]) -> Tensor:
-    """The squared distance of each block's maps in spreads of the teacher's channels, (blocks,). Its map is brought to
-    the size of the student's."""
+    """The squared distance of each block's maps in spreads of the teacher's channels, (blocks,). The teacher's
+    map is resized to the student's."""
     found = []
     for name, said in mine.items():
         aim = functional.interpolate(theirs[name], said.shape[2:], mode="bilinear", align_corners=False)

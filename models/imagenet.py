@@ -11,7 +11,7 @@ from pipeline.errors import CheckpointError
 
 SIDE_PX = 224
 
-# File names as torch's own download cache calls them. Two networks are missing: they want other input values.
+# File names as torch's own download cache calls them. Three networks are missing: they want other input values.
 FILES = {
     "alexnet": "alexnet-owt-7be5be79.pth",
     "convnext_base": "convnext_base-6075fbad.pth",
@@ -91,9 +91,9 @@ def labels() -> tuple[str, ...]:
     if found is None or found.origin is None:
         raise CheckpointError("torchvision is not installed here. Install Matchcut again")
     source = (Path(found.origin).parent / "models" / "_meta.py").read_text(encoding="utf-8")
-    lists = [node.value for node in ast.parse(source).body if isinstance(node, ast.Assign)]
-    names: list[str] = ast.literal_eval(
-        max(lists, key=lambda node: len(ast.unparse(node)) * isinstance(node, ast.List))
-    )
+    assigned = {
+        ast.unparse(node.targets[0]): node.value for node in ast.parse(source).body if isinstance(node, ast.Assign)
+    }
+    names: list[str] = ast.literal_eval(assigned["_IMAGENET_CATEGORIES"])
     assert len(names) == 1000
     return tuple(name if name not in names[:k] else f"{name} (2)" for k, name in enumerate(names))

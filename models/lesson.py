@@ -1,4 +1,4 @@
-"""The run that makes a student of a teacher: what boxes a detector sees, kept in a folder, and the distillation."""
+"""The run that makes a student of a teacher: what boxes a detector sees, kept in a file, and the distillation."""
 
 from __future__ import annotations
 

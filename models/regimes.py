@@ -1,4 +1,4 @@
-"""How a network is taught: the stages of each regime, each a job for `models.train`."""
+"""What is optimised at once, as jobs for `models.train`: heads on features that stay, or the whole network."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ BACKBONES = frozenset(
     resnext101_32x8d resnext101_64x4d resnext50_32x4d shufflenet_v2_x0_5 shufflenet_v2_x1_0 shufflenet_v2_x1_5
     shufflenet_v2_x2_0 squeezenet1_0 squeezenet1_1 vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn
     wide_resnet101_2 wide_resnet50_2
-    """.split()  # noqa: SIM905  a list of 64 strings would be 64 lines
+    """.split()  # noqa: SIM905  a list of strings would be as many lines
 )
 
 _LONG = re.compile("^([0-9a-f]{16})[0-9a-f]{48}")  # a digest as older files have it, in all its digits

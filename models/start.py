@@ -134,18 +134,17 @@ def _initialised(network: Network, recipe: Recipe) -> Network:
     return network
 
 
-def measure_batchnorm(network: Network, pixels: npt.NDArray[np.uint8]) -> bool:
+def measure_batchnorm(network: Network, pixels: npt.NDArray[np.uint8]) -> None:
     """Give BatchNorm layers that never measured anything the statistics of these pictures, and change no answer.
 
     Weights converted from a network whose BatchNorm was folded into its convolutions hold mean 0 and variance 1
     everywhere; trained as they are, the first step would normalise what was never meant to be. Here each layer's mean
     and variance become those of its input, and its scale and shift undo that; kernels shrink so that the variance is 1.
-    Answers whether it was so.
     """
     trunk = network.backbone.trunk
     layers = {name: layer for name, layer in trunk.named_modules() if isinstance(layer, nn.BatchNorm2d)}
     if not layers or not all(_unmeasured(layer) for layer in layers.values()):
-        return False
+        return
     for name, (mean, variance) in _input_statistics(network, layers, pixels).items():
         layer = layers[name]
         kernel = _convolution_before(trunk, name)
@@ -158,7 +157,6 @@ def measure_batchnorm(network: Network, pixels: npt.NDArray[np.uint8]) -> bool:
             assert layer.running_mean is not None and layer.running_var is not None
             layer.running_mean.copy_(mean / spread)
             layer.running_var.fill_(1 - layer.eps)
-    return True
 
 
 def _unmeasured(layer: nn.BatchNorm2d) -> bool:

@@ -242,8 +242,8 @@ class RateCurve:
 def find_rate(job: Job, schedule: Schedule, seed: int, *, steps: int = 60) -> RateCurve:
     """Try rates from a thousandth to a hundred times the schedule's, a minibatch each (arXiv 1506.01186).
 
-    The best is a third of that where the smoothed loss was lowest, or else where it began to be no number. The modules
-    are as they were afterwards.
+    The best is a third of that where the smoothed loss was lowest, or the smallest, if it never was a number. The
+    modules are as they were afterwards.
     """
     factors = np.geomspace(1e-3, 1e2, steps).tolist()
     training = Training(job, schedule, seed, lambda step: float(factors[min(step, steps - 1)]))

@@ -6,6 +6,7 @@ The square is the main subject; where it lies is known, and is written beside th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,19 +129,19 @@ def dataset(count: int, *, boxed: bool = False, side_px: int = SIDE_PX) -> Datas
     box = np.array([corners for _, _, corners in made], np.float32) / side_px
     every = np.arange(len(made))
     return Dataset(
-        np.stack([pixels for _, pixels, _ in made]),
-        labels,
-        box if boxed else np.full_like(box, np.nan),
-        every,
-        tuple(map(Path, names)),
-        names,
-        names,
-        Objects(every, box, labels).rows(every if boxed else every[:0]),
-        np.full(len(made), boxed),
-        {},
-        np.empty((len(made), 0, 3), np.float32),
-        (),
-        np.zeros_like(every),
+        pixels=np.stack([pixels for _, pixels, _ in made]),
+        label=labels,
+        box=box if boxed else np.full_like(box, np.nan),
+        file=every,
+        paths=tuple(map(Path, names)),
+        digests=names,
+        groups=names,
+        objects=Objects(every, box, labels).rows(every if boxed else every[:0]),
+        listed=np.full(len(made), boxed),
+        attributes={},
+        points=np.empty((len(made), 0, 3), np.float32),
+        point_names=(),
+        time_ns=np.zeros_like(every),
     )
 
 
@@ -157,21 +158,31 @@ def scenes(count: int) -> Dataset:
     every = np.arange(count)
     first = [next(k for k, (number, _, _) in enumerate(objects) if number == picture) for picture in every]
     return Dataset(
-        np.stack([pixels for pixels, _ in made]),
-        tuple(objects[k][1] for k in first),
-        np.stack([objects[k][2] for k in first]),
-        every,
-        tuple(map(Path, names)),
-        names,
-        names,
-        Objects(
+        pixels=np.stack([pixels for pixels, _ in made]),
+        label=tuple(objects[k][1] for k in first),
+        box=np.stack([objects[k][2] for k in first]),
+        file=every,
+        paths=tuple(map(Path, names)),
+        digests=names,
+        groups=names,
+        objects=Objects(
             np.array([number for number, _, _ in objects]),
             np.stack([box for _, _, box in objects]),
             tuple(label for _, label, _ in objects),
         ),
-        np.full(count, fill_value=True),
-        {},
-        np.empty((count, 0, 3), np.float32),
-        (),
-        np.zeros_like(every),
+        listed=np.full(count, fill_value=True),
+        attributes={},
+        points=np.empty((count, 0, 3), np.float32),
+        point_names=(),
+        time_ns=np.zeros_like(every),
     )
+
+
+def relabelled(data: Dataset, names: Mapping[str, str]) -> Dataset:
+    """The same pictures and objects under other class names; what is renamed to nothing is left out."""
+    labels = tuple(names.get(label, label) for label in data.label)
+    called = tuple(names.get(label, label) for label in data.objects.label)
+    kept = np.flatnonzero([bool(name) for name in called])
+    objects = Objects(data.objects.picture[kept], data.objects.xyxy[kept], tuple(called[k] for k in kept))
+    rows = np.flatnonzero([bool(new) or not old for old, new in zip(data.label, labels, strict=True)])
+    return replace(data, label=labels, objects=objects).rows(rows)

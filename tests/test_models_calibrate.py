@@ -14,7 +14,7 @@ from models.figures.calibration import tag_calibration
 from models.network import EVENTS, TAGS, Network
 from models.targets import Plan, Truth, truth_of
 from tests import networks
-from tests.lessons import dataset
+from tests.lessons import dataset, relabelled
 
 COUNT = 40
 
@@ -72,7 +72,7 @@ def test_scores_are_called_probabilities_where_every_event_was_calibrated_or_the
 def test_too_few_pictures_calibrate_nothing() -> None:
     network, data = networks.network(), dataset(3)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    truth = truth_of(data.relabelled({"pass": "grass"}), Plan.of(network.spec))
+    truth = truth_of(relabelled(data, {"pass": "grass"}), Plan.of(network.spec))
     found = answers(network, data.pixels)
     done, said = calibrate(network, found, truth)
     assert done == {} and found.tags is not None and said.tags is found.tags

@@ -16,7 +16,7 @@ from models.data.read import read
 from models.spec import NONE
 from pipeline.commands.learning import READER, read_data
 from pipeline.errors import DataError
-from tests.lessons import dataset, picture, write_clip, write_picture, write_pictures
+from tests.lessons import dataset, picture, relabelled, write_clip, write_picture, write_pictures
 from tests.networks import SIDE_PX
 
 SIZE = (SIDE_PX, SIDE_PX)
@@ -197,7 +197,7 @@ def test_columns_of_different_lengths_are_refused() -> None:
 
 
 def test_other_names_and_left_out_classes() -> None:
-    data = full().relabelled({"pass": "play", "rest": ""})
+    data = relabelled(full(), {"pass": "play", "rest": ""})
     assert data.label == ("dunk", "dunk", "play", "play")
     assert data.objects.label == ("dunk", "dunk", "play", "play")
     assert len(data.pixels) == 4
@@ -206,7 +206,7 @@ def test_other_names_and_left_out_classes() -> None:
 def test_a_picture_without_a_class_stays_when_classes_are_renamed() -> None:
     data = replace(full(), label=("", "dunk", "pass", "pass", "rest", "rest"))
     assert data.classes == ("dunk", "pass", "rest")
-    assert data.relabelled({"rest": ""}).label == ("", "dunk", "pass", "pass")
+    assert relabelled(data, {"rest": ""}).label == ("", "dunk", "pass", "pass")
 
 
 def test_many_problems_of_a_kind_are_told_by_the_first_and_their_number() -> None:
@@ -233,7 +233,7 @@ def test_a_person_is_told_of_classes_attributes_and_points() -> None:
 
 def test_what_val_has_and_train_does_not_know_is_named() -> None:
     data = full()
-    val = replace(data.relabelled({"dunk": "jump"}), attributes={"age": ("a",) * 5 + ("z",), "mood": ("glad",) * 6})
+    val = replace(relabelled(data, {"dunk": "jump"}), attributes={"age": ("a",) * 5 + ("z",), "mood": ("glad",) * 6})
     assert unknown_to(data, val) == (
         "unknown class: jump (class), 2 in val, is never trained on",
         "unknown class: jump (object), 3 in val, is never trained on",

@@ -22,7 +22,7 @@ from models.stages import Progress
 from models.targets import Plan, plan_labels
 from pipeline.errors import DataError
 from tests import networks
-from tests.lessons import dataset, scenes
+from tests.lessons import dataset, relabelled, scenes
 from tests.teaching import BOTH, BOXES, COLOURS, QUICK, SIDE_PX, same, taught, watch
 
 
@@ -97,7 +97,7 @@ def test_the_state_of_another_run_is_not_taken_up(base: str, tmp_path: Path) -> 
     other = taught(data, COLOURS, base, around=Surroundings(watch=watch, state=state), epochs=2, seed=1)
     alone = taught(data, COLOURS, base, epochs=2, seed=1)
     assert same(other.network, alone.network) and not same(first.network, other.network)
-    swapped = data.relabelled({"dunk": "pass", "pass": "dunk"})
+    swapped = relabelled(data, {"dunk": "pass", "pass": "dunk"})
     anew = taught(swapped, COLOURS, base, around=Surroundings(watch=watch, state=state), epochs=2, seed=1)
     assert same(anew.network, taught(swapped, COLOURS, base, epochs=2, seed=1).network)
     on_another = Surroundings(watch=watch, state=state)
@@ -187,7 +187,7 @@ def test_training_stops_when_nothing_gets_better(base: str) -> None:
 
 
 def test_an_event_is_told_from_its_background() -> None:
-    data = dataset(20, side_px=SIDE_PX).relabelled({"pass": "other", "rest": "other"})
+    data = relabelled(dataset(20, side_px=SIDE_PX), {"pass": "other", "rest": "other"})
     learned = taught(data, plan_labels(data, ("dunk",)), "default")
     assert learned.info.spec.events == ("dunk",)
     assert learned.info.metrics["val"][EVENTS]["dunk"]["average_precision"] >= 0.9

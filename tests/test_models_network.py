@@ -67,11 +67,11 @@ def test_heads_attach_to_the_last_map_or_to_what_the_class_layer_sees(backbone: 
     assert tuple(features.map.shape[1:]) == trunk.sizes[:3]
 
 
-@pytest.mark.parametrize(
-    "backbone",
-    ["alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "inception_v3", "mnasnet0_5"]
-    + ["regnet_x_400mf", "regnet_y_400mf", "resnext50_32x4d", "shufflenet_v2_x1_0", "squeezenet1_0", "vgg11_bn"],
-)
+KINDS = """alexnet convnext_tiny densenet121 efficientnet_b0 googlenet inception_v3 mnasnet0_5 regnet_x_400mf
+    regnet_y_400mf resnext50_32x4d shufflenet_v2_x1_0 squeezenet1_0 vgg11_bn"""
+
+
+@pytest.mark.parametrize("backbone", KINDS.split())
 def test_networks_of_every_kind_are_cut_and_served(backbone: str) -> None:
     spec = Spec(backbone=backbone, height_px=96, width_px=96, tags=("a", "b"))
     network, pixels = networks.settled(spec), torch.from_numpy(networks.patches(2, 96, 96))

@@ -10,14 +10,14 @@ import pytest
 from models.network import EVENTS, TAGS
 from models.targets import Plan, plan_labels, truth_of, unknown_classes
 from pipeline.errors import DataError
-from tests.lessons import dataset, scenes
+from tests.lessons import dataset, relabelled, scenes
 
 
 def test_classes_become_tags_and_what_is_named_an_event() -> None:
     data = dataset(2)
     assert plan_labels(data, ()) == Plan(tags=("dunk", "pass", "rest"))
     assert plan_labels(data, ("dunk",)) == Plan(tags=("pass", "rest"), events=("dunk",))
-    alone = data.relabelled({"rest": "pass"})
+    alone = relabelled(data, {"rest": "pass"})
     assert plan_labels(alone, ("dunk",)) == Plan(events=("dunk",))  # a single other class is its background
 
 
@@ -95,7 +95,7 @@ def test_what_nobody_said_is_unknown() -> None:
     assert truth.tag.tolist() == [-1, -1, 1]
     assert truth.events[:, 0].tolist() == pytest.approx([1, np.nan, 0], nan_ok=True)
     assert np.isnan(truth.box).all() and np.isnan(truth.objects).all()
-    assert unknown_classes(data.relabelled({"rest": "dance"}), plan) == ("dance",)
+    assert unknown_classes(relabelled(data, {"rest": "dance"}), plan) == ("dance",)
 
 
 def test_objects_stand_in_rows_that_are_filled_up() -> None:

@@ -41,11 +41,9 @@ def quick(question: Question) -> Question:
 
 def plan(asked: Sequence[Question], todo: Sequence[Job]) -> str:
     """What there is to do, and about how long it takes."""
-    seeds = len({job.seed for job in todo})
-    taught = sum(arm.way.trainings for question in asked for arm in question.arms) * seeds
     alone = sum(job.seconds for job in todo if job.alone)
     minutes = (alone + sum(job.seconds for job in todo if not job.alone) / _processes()) / 60
-    return f"{len(asked)} questions, {len(todo)} results, {taught} trainings: about {minutes:.0f} minutes, all anew"
+    return f"{len(asked)} questions, {len(todo)} results: about {minutes:.0f} minutes, all anew"
 
 
 def _processes() -> int:

@@ -40,10 +40,6 @@ class Passes:
     batch: int
     rounds: int = 9
 
-    @property
-    def trainings(self) -> int:
-        return 0
-
     def quick(self) -> Passes:
         return replace(self, rounds=1)
 
@@ -74,10 +70,6 @@ class Sharing:
     scales: tuple[float, ...]
     fine: bool = False
     rounds: int = 5
-
-    @property
-    def trainings(self) -> int:
-        return 0
 
     def quick(self) -> Sharing:
         return replace(self, rounds=1)

@@ -53,10 +53,6 @@ class Labelled:
     recipe: Recipe = FROZEN
     folds: int = THIRDS
 
-    @property
-    def trainings(self) -> int:
-        return self.folds
-
     def quick(self) -> Labelled:
         return replace(self, recipe=replace(self.recipe, epochs=2), pictures=self.pictures.quick(), folds=1)
 

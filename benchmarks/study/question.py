@@ -16,10 +16,6 @@ Results = Mapping[str, Mapping[int, Figures]]  # by arm, then by seed: what ther
 class Way(Protocol):
     """One way of doing it. Its `repr` is all that its figures depend on."""
 
-    @property
-    def trainings(self) -> int:
-        """How many networks, or heads on a frozen one, are taught for one seed."""
-
     def quick(self) -> Way:
         """The same with so little of everything that it shows only whether it works."""
 

@@ -36,10 +36,6 @@ class Starting:
 
     teaching: Teaching
 
-    @property
-    def trainings(self) -> int:
-        return self.teaching.trainings
-
     def quick(self) -> Starting:
         return replace(self, teaching=self.teaching.quick())
 

@@ -61,10 +61,6 @@ class Jitter:
 
     teaching: Teaching
 
-    @property
-    def trainings(self) -> int:
-        return self.teaching.trainings
-
     def quick(self) -> Jitter:
         return replace(self, teaching=self.teaching.quick())
 

@@ -60,10 +60,6 @@ class Teaching:
     box_per_class: bool = False
     folds: int = THIRDS
 
-    @property
-    def trainings(self) -> int:
-        return self.folds
-
     def quick(self) -> Teaching:
         recipe = replace(self.recipe, epochs=2)
         return replace(self, recipe=recipe, pictures=self.pictures.quick(), folds=1)

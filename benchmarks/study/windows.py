@@ -53,10 +53,6 @@ class OneBox:
     pictures: Pictures = PICTURES
     folds: int = THIRDS
 
-    @property
-    def trainings(self) -> int:
-        return self.folds
-
     def quick(self) -> OneBox:
         return replace(self, recipe=replace(self.recipe, epochs=2), pictures=self.pictures.quick(), folds=1)
 
@@ -85,14 +81,13 @@ def _main_boxes(network: Network, data: Dataset) -> FoundBoxes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merged:
-    """Windows at some scales, merged. `trainings` counts heads that no other way of the study has taught before."""
+    """Windows at some scales, merged."""
 
     scales: tuple[float, ...]
     merge: str = "greedy"
     lesson: WindowLesson = LESSON
     pictures: Pictures = PICTURES
     folds: int = THIRDS
-    trainings: int = 0
 
     def quick(self) -> Merged:
         lesson = replace(self.lesson, recipe=replace(self.lesson.recipe, epochs=2))
@@ -134,7 +129,7 @@ def one_box_or_windows() -> Question:
         f"whole picture at 112 px. {TAUGHT}. The surest merged box is the one that is judged by IoU.",
         arms=(
             Arm(name=one, way=OneBox(), seconds=55),
-            Arm(name=many, way=Merged(scales=USUAL, trainings=THIRDS), seconds=200),
+            Arm(name=many, way=Merged(scales=USUAL), seconds=200),
         ),
         columns=(IOU50, MEAN_IOU, BOTH, MAP50, GFLOP),
         findings=(Compared(column=IOU50, arms=(one, many)), Compared(column=MAP50, arms=(one, many))),

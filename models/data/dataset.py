@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,14 +45,8 @@ class Objects:
         taken = np.arange(len(picture)) + np.repeat(first - (np.cumsum(counts) - counts), counts)
         return Objects(picture, self.xyxy[taken], tuple(self.label[k] for k in taken))
 
-    def relabelled(self, names: Mapping[str, str]) -> Objects:
-        """The same under other names; an object renamed to nothing is left out."""
-        label = tuple(names.get(label, label) for label in self.label)
-        kept = np.flatnonzero([bool(name) for name in label])
-        return Objects(self.picture[kept], self.xyxy[kept], tuple(label[k] for k in kept))
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
     """N pictures and what is known of each; what is not known is masked: "" for a name, NaN for a number.
 
@@ -74,7 +68,7 @@ class Dataset:
     point_names: tuple[str, ...]  # (K,)
     time_ns: Ints  # (N,) when in its file; 0 for pictures
     kinds: tuple[str, ...] = ()  # what was found, in sentences
-    problems: tuple[str, ...] = field(default=(), kw_only=True)  # each `kind: what`
+    problems: tuple[str, ...] = ()  # each `kind: what`
 
     def __post_init__(self) -> None:
         count = len(self.pixels)
@@ -119,12 +113,6 @@ class Dataset:
             points=self.points[index],
             time_ns=self.time_ns[index],
         )
-
-    def relabelled(self, names: Mapping[str, str]) -> Dataset:
-        """The same pictures and objects under other class names; what is renamed to nothing is left out."""
-        labels = tuple(names.get(label, label) for label in self.label)
-        kept = [bool(new) or not old for old, new in zip(self.label, labels, strict=True)]
-        return replace(self, label=labels, objects=self.objects.relabelled(names)).rows(np.flatnonzero(kept))
 
     def digests_of(self, index: Ints) -> tuple[str, ...]:
         """Contents that these pictures come from, sorted."""

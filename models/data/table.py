@@ -55,7 +55,7 @@ def is_table(path: Path) -> bool:
 
 def read_table(path: Path, locate: Locate) -> Table:
     """All rows; one that cannot be used is a problem named by its line. Raises DataError."""
-    columns, rows = _rows(path)
+    columns, rows = rows_of(path)
     timed = _are_events(columns, path)
     unused = [name for name in columns if name and name not in _OWN] if timed else []
     problems = [f"not used: {path.name}: of events, {', '.join(unused)}"] if unused else []
@@ -65,15 +65,18 @@ def read_table(path: Path, locate: Locate) -> Table:
             place = locate(row.get("path", ""))
             if timed:
                 events.setdefault(place, []).append(_event(row))
-            elif known.setdefault(place, found := _known(row)) is not found:
+            elif place in known:
                 raise DataError(f"{place.name} stands in an earlier line, which counts")
+            else:
+                known[place] = _known(row)
         except DataError as error:
             problems.append(f"row: {path.name}, line {line}: {error}")
     return Table(known, {place: tuple(all_of) for place, all_of in events.items()}, tuple(problems))
 
 
-def _rows(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """Names of the columns in lower case, and each row that holds something, with the line that it ends on, from 1."""
+def rows_of(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """Names of the columns in lower case, and each row that holds something, with the line that it ends on, from 1.
+    Raises DataError."""
     if path.stat().st_size > _MAX_BYTES:
         raise DataError(f"{path.name}: {path.stat().st_size} bytes, {_MAX_BYTES} at most. Part it into several files")
     try:

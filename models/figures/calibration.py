@@ -72,14 +72,13 @@ def _log_softmax(logits: Floats) -> npt.NDArray[np.float64]:
     return np.asarray(above - np.log(np.exp(above).sum(axis=1, keepdims=True)))
 
 
-def tag_calibration(logits: Floats, tag: Ints, frequency: Floats | None = None) -> dict[str, Any]:
+def tag_calibration(logits: Floats, tag: Ints) -> dict[str, Any]:
     """ECE, Brier score (the sum over classes, 0 to 2) and mean negative log likelihood of N >= 1 pictures.
 
-    `frequency` (C,) is what the constant answer says, such as the classes' shares in training; by default their shares
-    among these very pictures. Those are calibrated by nature, so their ECE is 0: read it beside the other two.
+    The constant answer says the classes' shares among these very pictures. Those are calibrated by nature, so their ECE
+    is 0: read it beside the other two.
     """
-    classes = logits.shape[1]
-    shares = np.bincount(tag, minlength=classes) / len(tag) if frequency is None else np.asarray(frequency, np.float64)
+    shares = np.bincount(tag, minlength=logits.shape[1]) / len(tag)
     constant = np.log(np.maximum(np.broadcast_to(shares, logits.shape), _LEAST))
     return {"pictures": len(tag)} | _beside(_of_tags(logits, tag), _of_tags(constant, tag))
 
@@ -93,9 +92,9 @@ def _of_tags(logits: Floats, tag: Ints) -> dict[str, float]:
     }
 
 
-def event_calibration(logit: Floats, yes: Bools, frequency: float | None = None) -> dict[str, Any]:
-    """The same for a sigmoid; its Brier score is that of the event alone, 0 to 1. `frequency` is the share of yes."""
-    share = float(np.mean(yes)) if frequency is None else frequency
+def event_calibration(logit: Floats, yes: Bools) -> dict[str, Any]:
+    """The same for a sigmoid; its Brier score is that of the event alone, 0 to 1."""
+    share = float(np.mean(yes))
     low, high = np.log(_LEAST), -np.log(_LEAST)
     with np.errstate(divide="ignore"):
         constant = np.full(len(yes), np.clip(np.log(share) - np.log1p(-share), low, high))

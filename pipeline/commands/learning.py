@@ -54,7 +54,6 @@ def read_data(
     places: Sequence[Path],
     background: Path | None,
     size_px: tuple[int, int],
-    frames: int = FRAMES,
     *,
     boxes_from: int = 1,
 ) -> Dataset:
@@ -63,7 +62,7 @@ def read_data(
     `boxes_from`: what VOC files count the first pixel by.
     """
     found = find(places, READER, background=background, boxes_from=boxes_from)
-    return read(found, READER, size_px, frames=frames)
+    return read(found, READER, size_px, frames=FRAMES)
 
 
 def found_lines(data: Dataset, val: Dataset | None) -> Iterator[str]:

@@ -9,8 +9,6 @@ scores    JSON: {video: [score of each frame]}
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -18,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from models.data.table import time_ns
+from models.data.table import rows_of, time_ns
 from pipeline.errors import DataError
 from pipeline.judge import Moment, Transitions
 from pipeline.timeline import Span
@@ -56,13 +54,12 @@ def read_moments(path: Path, videos: Sequence[str]) -> KnownMoments:
 
 def _table(path: Path) -> list[tuple[int, dict[str, str]]]:
     """Rows with the number of their line, empty where a column is; further columns are left out."""
-    reader = csv.DictReader(io.StringIO(_text(path), newline=""), skipinitialspace=True)
-    try:
-        if not set(COLUMNS) <= set(reader.fieldnames or ()):
-            raise DataError(f"{path}: its first line is to name the columns {','.join(COLUMNS)}")
-        return [(reader.line_num, {name: (row[name] or "").strip() for name in COLUMNS}) for row in reader]
-    except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: no CSV ({error})") from error
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    columns, rows = rows_of(path)
+    if not set(COLUMNS) <= set(columns):
+        raise DataError(f"{path}: its first line is to name the columns {','.join(COLUMNS)}")
+    return [(line, {name: row.get(name, "").strip() for name in COLUMNS}) for line, row in rows]
 
 
 def _ending_in(path: str, videos: Sequence[str], where: str) -> str | None:
