@@ -350,8 +350,8 @@ def test_boxes_of_a_clip_are_not_used_and_its_class_is(tmp_path: Path) -> None:
     for label in ("dunk", "pass"):
         write_clip(tmp_path / label / "a.mp4", label)
         (tmp_path / label / "a.xml").write_text(voc((label, (1, 1, 5, 5))))
-    data = read_data([tmp_path], None, SIZE, 2)
-    assert data.label == ("dunk", "dunk", "pass", "pass")
+    data = read_data([tmp_path], None, SIZE)
+    assert set(data.label) == {"dunk", "pass"} and len(data) > 2
     assert problems_of(data, "not used") == ["not used: a.mp4: boxes of a clip"] * 2
 
 
