@@ -289,6 +289,11 @@ class Seen:
         fresh = np.flatnonzero((place == "heldout") | (place == "new"))
         return fresh if len(fresh) else np.flatnonzero(place == "val")
 
+    @property
+    def flatters(self) -> bool:
+        """Whether nothing but what chose the epoch may be judged."""
+        return "val" in self.place and not {"heldout", "new"} & set(self.place)
+
     def sentence(self) -> str:
         """The overlap in words."""
         count = {name: self.place.count(name) for name in ("train", "val", "heldout", "new")}

@@ -153,6 +153,7 @@ def test_eval_judges_only_what_was_not_trained_on(
     assert main(["eval", str(model), str(data)]) == 0
     told = capsys.readouterr().out
     assert "30 files: 0 never seen, 0 held out, 6 used to choose the epoch, 24 trained on" in told
+    assert "judged by those that chose the epoch" in told
     assert "of 4 pictures" in told  # the tags of val
     for seed, label in enumerate(COLOURS):
         write_picture(tmp_path / "new" / label / "a.png", label, 100 + seed)

@@ -47,6 +47,7 @@ def judge_checkpoint(args: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(about | figures, indent=1) + "\n")
         return 0
     lines = [seen.sentence(), *([f"classes that it does not know: {', '.join(unknown)}"] if unknown else [])]
+    lines += ["judged by those that chose the epoch, which flatters a little"] if seen.flatters and not args.all else []
     told = (*lines, *figure_lines(figures), *further_lines(figures))
     sys.stdout.write("".join(f"{line}\n" for line in told))
     return 0
