@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import DataError
-from pipeline.judge import Transitions, judge_cuts
+from pipeline.judge import Transitions, cuts_of_videos, judge_cuts
 from pipeline.judge.cuts import WAYS, Transition
 
 ROOT = Path(__file__).parents[1]
@@ -138,6 +138,14 @@ def test_precision_recall_and_f1_are_over_all_videos_together() -> None:
     assert (figures["precision"], figures["recall"]) == (2 / 3, 0.5)
     assert figures["f1"] == pytest.approx(2 * (2 / 3) * 0.5 / (2 / 3 + 0.5))
     assert (figures["found"], figures["true"]) == (3, 4)
+
+
+def test_any_videos_can_be_counted_and_one_more_than_once() -> None:
+    found, true = {"a": cuts(10), "b": cuts(10, 50)}, {"a": cuts(10), "b": cuts(70)}
+    figures = judge_cuts(found, true)
+    every = cuts_of_videos(found, true, ["a", "b"])
+    assert every == {f"{way} {name}": figures[way][name] for way in WAYS for name in ("precision", "recall", "f1")}
+    assert cuts_of_videos(found, true, ["a", "a", "b"])["one_to_one recall"] == pytest.approx(2 / 3)
 
 
 def test_in_clipshots_way_a_long_one_can_be_right_about_several() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.judge import Moment, judge_moments
+from pipeline.judge import Moment, judge_moments, moments_of_videos
 from pipeline.judge.matching import interpolated_precision, matched, tious
 from pipeline.judge.moments import TIOUS
 from pipeline.timeline import NS_PER_S, Span
@@ -39,6 +39,23 @@ DURATIONS = {"a": MINUTE_NS, "b": MINUTE_NS}
 
 
 # --- laws ---
+
+
+@given(moments(), moments())
+def test_drawing_every_video_once_gives_the_figures_themselves(found: list[Moment], truth: list[Moment]) -> None:
+    """Twice each: the same shares and medians of as many again, up to the order of moments of equal score."""
+    figures = judge_moments(found, truth, DURATIONS)
+    once = moments_of_videos(found, truth, DURATIONS, ["a", "b"])
+    assert once == {name: figures[name] if name in figures else figures["map_by_tiou"][name[4:]] for name in once}
+    twice = moments_of_videos(found, truth, DURATIONS, ["a", "b", "a", "b"])
+    for name in ("recall", "false_alarms_per_minute", "in_error_s", "out_shift_s"):
+        assert twice[name] == (None if once[name] is None else pytest.approx(once[name]))
+
+
+def test_a_video_that_is_not_drawn_says_nothing() -> None:
+    found, truth = [moment(1, 2, video="b"), moment(5, 6, video="a")], [moment(1, 2, video="b")]
+    assert moments_of_videos(found, truth, DURATIONS, ["b"])["false_alarms_per_minute"] == 0
+    assert moments_of_videos(found, truth, DURATIONS, ["a"])["map"] is None
 
 
 @given(moments())

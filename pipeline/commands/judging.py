@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from models.figures.bootstrap import bootstrap
 from pipeline.commands.truths import read_moments, read_rows, read_scores, read_transitions
 from pipeline.commands.words import shown
 from pipeline.judge import (
     BRIEF,
     Moment,
+    cuts_of_videos,
     judge_cuts,
     judge_moments,
     judge_qvhighlights,
     judge_tvsum,
+    moments_of_videos,
     read_tvsum,
     reference_points,
 )
@@ -24,7 +30,8 @@ from pipeline.records import Summary
 from pipeline.republish import read_summary
 from pipeline.results import read_report
 
-Figures = Mapping[str, Any]
+Figures = dict[str, Any]
+RESAMPLES = 200  # each is judged anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,7 @@ def moments(folder: Path, truth: Path) -> Judgement:
     known = read_moments(truth, [str(video.path) for video in summary.videos])
     found, duration_ns, failed = _found(folder, summary, known.watched)
     figures = judge_moments(found, known.moments, duration_ns)
+    figures |= _sure(lambda videos: moments_of_videos(found, known.moments, duration_ns, videos), known.watched)
     labels = {moment.label for moment in found}
     warnings = [f"{path}: no such video in {folder}; what is said of it is left out" for path in known.unknown]
     warnings += [f"{video}: it failed; all its moments count as missed" for video in failed]
@@ -56,6 +64,17 @@ def moments(folder: Path, truth: Path) -> Judgement:
         for label in sorted({moment.label for moment in known.moments} - labels)
     ]
     return Judgement(figures, tuple(_lines_of_moments(figures)), tuple(warnings))
+
+
+def _sure(figures_of: Callable[[Sequence[str]], Mapping[str, float | None]], videos: Iterable[str]) -> Figures:
+    """Intervals by bootstrap over videos."""
+    names = sorted(videos)
+
+    def figures(rows: npt.NDArray[np.int64]) -> dict[str, float]:
+        found = figures_of([names[k] for k in rows])
+        return {name: float("nan") if value is None else value for name, value in found.items()}
+
+    return {f"{name}_interval": found for name, found in bootstrap(figures, names, resamples=RESAMPLES).items()}
 
 
 def _found(
@@ -78,7 +97,8 @@ def _lines_of_moments(figures: Figures) -> Iterator[str]:
     yield f"{figures['videos']} videos, {figures['minutes']:.1f} minutes"
     yield f"mAP     {_beside(figures, 'map')} over tIoU 0.3:0.1:0.7, {of_truths}"
     for tiou, value in figures["map_by_tiou"].items():
-        yield f"mAP     {_number(value)} at tIoU {tiou} (chance {_number(figures['map_by_tiou_chance'][tiou])})"
+        sure = _interval(figures, f"map@{tiou}")
+        yield f"mAP     {_number(value)}{sure} at tIoU {tiou} (chance {_number(figures['map_by_tiou_chance'][tiou])})"
     for label, value in figures["map_by_label"].items():
         yield f"label   {label}: mAP {_number(value)}"
     yield f"recall  {_beside(figures, 'recall')} at tIoU 0.5, {of_truths}"
@@ -86,6 +106,7 @@ def _lines_of_moments(figures: Figures) -> Iterator[str]:
     for side in ("in", "out"):
         error, shift = figures[f"{side}_error_s"], figures[f"{side}_shift_s"]
         told = "none" if error is None else f"{error:.2f} s off, {abs(shift):.2f} s {'late' if shift >= 0 else 'early'}"
+        told += _interval(figures, f"{side}_error_s")
         yield f"{side:<7} {told} (medians of {figures['matched']} matched)"
 
 
@@ -102,8 +123,8 @@ def qvhighlights(predictions: Path, truth: Path) -> Judgement:
 
 def _queries(figures: Figures, name: str) -> int:
     """Of `MR-long-mAP` those with a long window, of highlights all."""
-    count: int = figures.get(f"{'-'.join(name.split('-')[:2])}-queries", figures["queries"])
-    return count
+    of_length = f"{'-'.join(name.split('-')[:2])}-queries"
+    return int(figures[of_length if of_length in figures else "queries"])
 
 
 def tvsum(what: Path, annotations: Path | None = None) -> Judgement:
@@ -113,6 +134,10 @@ def tvsum(what: Path, annotations: Path | None = None) -> Judgement:
         figures: Figures = {"videos": len(known), **reference_points(known)}
     else:
         figures = judge_tvsum(read_scores(what), read_tvsum(annotations))
+        by_video = figures["by_video"]
+        figures |= _sure(
+            lambda names: {key: _mean(by_video[name][key] for name in names) for key in ("tau", "rho")}, by_video
+        )
     return Judgement(figures, tuple(_lines_of_tvsum(figures)))
 
 
@@ -120,7 +145,7 @@ def _lines_of_tvsum(figures: Figures) -> Iterator[str]:
     for name, title in (("tau", "Kendall tau-b"), ("rho", "Spearman rho")):
         value, human, chance = (figures.get(key) for key in (name, f"{name}_human", f"{name}_chance"))
         told = (
-            f"{_number(value)} (human {_number(human)}, chance {_number(chance)})"
+            f"{_number(value)}{_interval(figures, name)} (human {_number(human)}, chance {_number(chance)})"
             if name in figures
             else (f"human {_number(human)}, chance {_number(chance)}")
         )
@@ -129,8 +154,17 @@ def _lines_of_tvsum(figures: Figures) -> Iterator[str]:
 
 def cuts(predictions: Path, truth: Path) -> Judgement:
     """Shot boundaries, counted in each of the ways."""
-    figures = judge_cuts(read_transitions(predictions), read_transitions(truth))
+    found, known = read_transitions(predictions), read_transitions(truth)
+    figures = judge_cuts(found, known)
+    for name, interval in _sure(lambda videos: cuts_of_videos(found, known, videos), known).items():
+        way, figure = name.split(" ")
+        figures[way][figure] = interval
     return Judgement(figures, tuple(_lines_of_cuts(figures)))
+
+
+def _mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return sum(found) / len(found)
 
 
 def _lines_of_cuts(figures: Figures) -> Iterator[str]:
@@ -141,7 +175,13 @@ def _lines_of_cuts(figures: Figures) -> Iterator[str]:
 
 
 def _beside(figures: Figures, name: str) -> str:
-    return f"{_number(figures[name])} (chance {_number(figures.get(f'{name}_chance'))})"
+    return f"{_number(figures[name])}{_interval(figures, name)} (chance {_number(figures.get(f'{name}_chance'))})"
+
+
+def _interval(figures: Figures, name: str) -> str:
+    """95 %, where there are videos enough to tell."""
+    found = figures.get(f"{name}_interval")
+    return f" [{_number(found[0])}, {_number(found[1])}]" if found else ""
 
 
 def _number(value: float | None) -> str:

@@ -93,6 +93,15 @@ def judge_cuts(
     return figures
 
 
+def cuts_of_videos(
+    found: Mapping[str, Transitions], truth: Mapping[str, Transitions], videos: Sequence[str]
+) -> dict[str, float]:
+    """`way figure` of these videos alone; a video that comes twice counts as two."""
+    ours, known = ({str(k): some[video] for k, video in enumerate(videos)} for some in (found, truth))
+    of_ways = {way: _total(count, ours, known).figures() for way, count in WAYS.items()}
+    return {f"{way} {name}": value for way, figures in of_ways.items() for name, value in figures.items()}
+
+
 Count = Callable[[Transitions, Transitions], Counts]
 
 

@@ -20,6 +20,7 @@ TIOUS = (0.3, 0.4, 0.5, 0.6, 0.7)
 GOOD_TIOU = 0.5
 DRAWS = 20
 _OF_CHANCE = ("map", "recall", "false_alarms_per_minute")
+SINGLE = (*_OF_CHANCE, "in_error_s", "out_error_s", "in_shift_s", "out_shift_s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,20 @@ def judge_moments(found: Moments, truth: Moments, duration_ns: Durations, *, see
     }
     counts = {"videos": len(duration_ns), "minutes": _minutes(duration_ns), "truths": len(truth), "found": len(found)}
     return counts | figures | chance
+
+
+def moments_of_videos(
+    found: Moments, truth: Moments, duration_ns: Durations, videos: Sequence[str]
+) -> dict[str, float | None]:
+    """The single figures, of these videos alone; a video that comes twice counts as two. `map@T` is that of tIoU T."""
+    turns = [(f"{number} {video}", video) for number, video in enumerate(videos)]
+    ours, known = (
+        [replace(moment, video=name) for name, video in turns for moment in moments if moment.video == video]
+        for moments in (found, truth)
+    )
+    figures = _figures(ours, known, {name: duration_ns.get(video, 0) for name, video in turns})
+    by_tiou = {f"map@{tiou}": value for tiou, value in figures["map_by_tiou"].items()}
+    return by_tiou | {name: figures[name] for name in SINGLE}
 
 
 def _figures(found: Moments, truth: Moments, duration_ns: Durations) -> dict[str, Any]:

@@ -33,43 +33,52 @@ def read_tvsum(path: Path) -> dict[str, npt.NDArray[np.uint8]]:
         raise DataError(f"{path}: not TVSum's annotations ({error}). Give its matlab/ydata-tvsum50.mat") from error
 
 
-def judge_tvsum(scores: Mapping[str, Sequence[float]], annotations: Annotations) -> dict[str, float]:
-    """`tau` and `rho` of `scores`, one for each frame of each video, with `reference_points` of these videos beside. A
-    score that never changes orders nothing: 0. Raises DataError for a video that is unknown or of another length."""
+def judge_tvsum(scores: Mapping[str, Sequence[float]], annotations: Annotations) -> dict[str, Any]:
+    """`tau` and `rho` of `scores`, one for each frame of each video, `by_video` and in the mean, with
+    `reference_points` of these videos beside. A score that never changes orders nothing: 0. Raises DataError for a
+    video that is unknown or of another length."""
     for name, score in scores.items():
         _require(name, score, annotations)
     judged = {name: annotations[name] for name in scores}
     if not judged:
         raise DataError("no scores: give {video: [score per frame]} for one video or more")
-    found = _agreement({name: np.asarray(score, np.float64) for name, score in scores.items()}, judged)
-    return {"videos": len(judged)} | found | reference_points(judged)
+    by_video = _agreement({name: np.asarray(score, np.float64) for name, score in scores.items()}, judged)
+    told = {
+        name: dict(zip(("tau", "rho"), row.tolist(), strict=True)) for name, row in zip(scores, by_video, strict=True)
+    }
+    return {"videos": len(judged)} | _mean(by_video) | reference_points(judged) | {"by_video": told}
 
 
 def reference_points(annotations: Annotations, *, seed: int = 0) -> dict[str, float]:
     """What stands beside any score: `tau_human` and `rho_human`, `tau_chance` and `rho_chance` (random scores)."""
     rng = np.random.default_rng(seed)
     noise = {name: np.asarray(rng.random(people.shape[1])) for name, people in annotations.items()}
-    beside = {"human": human_agreement(annotations), "chance": _agreement(noise, annotations)}
+    beside = {"human": human_agreement(annotations), "chance": _mean(_agreement(noise, annotations))}
     return {f"{figure}_{whose}": value for whose, figures in beside.items() for figure, value in figures.items()}
 
 
 def human_agreement(annotations: Annotations) -> dict[str, float]:
     """Each annotator left out and scored as a method would be: the mean over the others, one by one, then over all."""
-    return _mean_correlations(combinations(_ranks(people), 2) for people in annotations.values())
+    return _mean(_correlations(combinations(_ranks(people), 2) for people in annotations.values()))
 
 
-def _agreement(scores: Mapping[str, npt.NDArray[np.float64]], annotations: Annotations) -> dict[str, float]:
+def _agreement(scores: Mapping[str, npt.NDArray[np.float64]], annotations: Annotations) -> Ranks:
     by_video = ((_ranks(score[None])[0], _ranks(annotations[name])) for name, score in scores.items())
-    return _mean_correlations([(score, one) for one in people] for score, people in by_video)
+    return _correlations([(score, one) for one in people] for score, people in by_video)
 
 
-def _mean_correlations(by_video: Iterable[Iterable[tuple[Ranks, Ranks]]]) -> dict[str, float]:
+def _correlations(by_video: Iterable[Iterable[tuple[Ranks, Ranks]]]) -> npt.NDArray[np.float64]:
+    """Tau and rho of each video, (videos, 2): the mean over its pairs."""
     stats = needed("scipy.stats")
     means = []
     for pairs in by_video:
         found = [(stats.kendalltau(a, b, variant="b").statistic, _rho(a, b)) for a, b in pairs]
         means.append(np.nan_to_num(np.array(found)).mean(axis=0))
-    tau, rho = np.mean(means, axis=0)
+    return np.array(means)
+
+
+def _mean(by_video: npt.NDArray[np.float64]) -> dict[str, float]:
+    tau, rho = by_video.mean(axis=0)
     return {"tau": float(tau), "rho": float(rho)}
 
 
