@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from models.augment import Augmentation
+from models.backbone import digest_of_weights
 from models.calibrate import calibrate, says_probabilities
 from models.data.dataset import Dataset
 from models.distill import Lesson, blocks_apart, distillation
@@ -20,7 +21,7 @@ from models.hints import shared_ends
 from models.journal import Journal, key_of
 from models.learn import Learned, Part, facts_of
 from models.losses import LossWeights
-from models.network import Network
+from models.network import TAGS, Network
 from models.precision import BF16, effect_of_bf16
 from models.spec import CheckpointInfo, Spec
 from models.stages import Run, Stage, Watch
@@ -39,13 +40,15 @@ _SAVE_EVERY = 500  # pictures
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
     """What the student is and how long it learns: its blocks apart, where the teacher has the same ones, and then the
-    whole. `spec.tags` are the teacher's."""
+    whole. `spec.tags` are the teacher's. One that goes on from a student `before`, maybe of another size, learns as a
+    whole at once."""
 
     spec: Spec
     blocks: Schedule
     schedule: Schedule
     seed: int
     bf16: bool = False
+    before: tuple[Network, CheckpointInfo] | None = None
 
 
 def teach(  # noqa: PLR0917  the data, who teaches, and how
@@ -57,8 +60,7 @@ def teach(  # noqa: PLR0917  the data, who teaches, and how
     out. `shown` are the pictures of `data` as the network will meet them, uint8 (N, height_px, width_px, 3).
     """
     spec, part = course.spec, _parted(data, teacher[1])
-    torch.manual_seed(course.seed)
-    network = Network(spec)
+    network = _student(course)
     known = truth_of(data, Plan.of(spec))
     truth = {name: known.rows(rows) for name, rows in part.items()}
     taught = Part(data, part["train"], truth["train"])
@@ -71,9 +73,10 @@ def teach(  # noqa: PLR0917  the data, who teaches, and how
         bf16=course.bf16,
     )
     stages = [("distilled", lambda: _whole(network, lesson, course.schedule, shown[part["val"]]))]
-    if shared_ends(network, lesson.teacher):
+    if course.before is None and shared_ends(network, lesson.teacher):
         stages.insert(0, ("blocks", lambda: _blocks(network, lesson, course.blocks)))
-    journal = Journal(state / "run", key_of(course, teacher[1].version, data.digests, taught.truth.digest()))
+    about = (spec, course.blocks, course.schedule, course.seed, course.bf16, digest_of_weights(network))
+    journal = Journal(state / "run", key_of(about, teacher[1].version, data.digests, taught.truth.digest()))
     done = Run(network, truth["val"], watch, journal=journal).through(stages, course.seed)
     calibration, of_val = calibrate(network, answers(network, shown[part["val"]]), truth["val"])
     said = {"val": of_val, "heldout": answers(network, shown[part["heldout"]])}
@@ -87,6 +90,17 @@ def teach(  # noqa: PLR0917  the data, who teaches, and how
         split={name: data.digests_of(rows) for name, rows in part.items()},
     )
     return Learned(network, info)
+
+
+def _student(course: Course) -> Network:
+    """Random values, or what the one before knew that does not depend on its size."""
+    torch.manual_seed(course.seed)
+    network = Network(course.spec)
+    if course.before is not None:
+        known, _ = course.before
+        network.backbone.load_state_dict(known.backbone.state_dict())
+        network.heads[TAGS].load_state_dict(known.heads[TAGS].state_dict())
+    return network
 
 
 def _blocks(network: Network, lesson: Lesson, schedule: Schedule) -> Stage:
@@ -106,8 +120,9 @@ def _parted(data: Dataset, teacher: CheckpointInfo) -> dict[str, Ints]:
 
 
 def _facts(taught: Part, course: Course, teacher: CheckpointInfo) -> dict[str, Any]:
+    before = {"base": "random values"} if course.before is None else {"before": course.before[1].training}
     return {
-        "base": "random values",
+        **before,
         "regime": "distilled",
         "teacher": {"backbone": teacher.spec.backbone, "version": teacher.version},
         "blocks": asdict(course.blocks),

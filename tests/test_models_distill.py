@@ -154,6 +154,23 @@ def test_a_video_that_the_teacher_met_is_not_held_out_for_being_parted_otherwise
     }
 
 
+def test_a_student_goes_on_from_the_one_before_in_another_size(tmp_path: Path) -> None:
+    data, master = dataset(10, boxed=True), teacher()
+    info = CheckpointInfo(spec=master.spec, version="", split={"train": data.digests[::2], "val": data.digests[1::2]})
+    first = networks.network(tags=LABELS, events=())
+    known = CheckpointInfo(spec=first.spec, version="", training={"base": "random values"})
+    none = Schedule(epochs=1, batch=16, rate=1e-9, backbone_rate=1e-9, weight_decay=0.0)
+    spec = replace(first.spec, height_px=96, width_px=96)
+    course = Course(spec=spec, blocks=none, schedule=none, seed=0, before=(first, known))
+    seen: list[Progress] = []
+    shown = dataset(10, side_px=96).pixels
+    learned = teach(data, shown, (master, info), course, seen.append, tmp_path / "state")
+    assert [progress.stage for progress in seen] == ["distilled"]
+    assert learned.info.training["before"] == {"base": "random values"}
+    kernels = [dict(made.backbone.trunk.named_parameters())["conv1.0.weight"] for made in (first, learned.network)]
+    torch.testing.assert_close(*kernels)
+
+
 def test_what_the_detector_saw_is_kept_and_not_asked_again(tmp_path: Path) -> None:
     data, asked = dataset(2, boxed=True), list[int]()
 

@@ -28,10 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="CKPT")
     parser.add_argument("--teacher", type=Path, required=True, metavar="CKPT")
     parser.add_argument("--detector", type=Path, required=True, metavar="FILE.onnx", help="YOLOX-nano")
-    parser.add_argument("--backbone", default="mobilenet_v2", metavar="NAME")
+    begin = parser.add_mutually_exclusive_group()
+    begin.add_argument("--backbone", default="mobilenet_v2", metavar="NAME")
+    begin.add_argument("--from", dest="base", type=Path, metavar="CKPT", help="a student that goes on, in this --size")
     parser.add_argument("--size", type=int, default=112, metavar="PX")
     parser.add_argument("--block-epochs", type=int, default=8, metavar="N", help="of blocks that learn apart")
     parser.add_argument("--epochs", type=int, default=20, metavar="N")
+    parser.add_argument("--backbone-rate", type=float, default=0.05, metavar="R")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the student while it learns")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
 
@@ -51,14 +54,16 @@ def run(args: argparse.Namespace) -> int:
     data = read_data(args.data, None, (CACHE_PX, CACHE_PX))
     say(*found_lines(data, None))
     data = _with_boxes(data, args.detector, args.out)
-    tags = teacher_info.spec.tags
-    spec = Spec(backbone=args.backbone, height_px=args.size, width_px=args.size, tags=tags, localizer=True)
+    before = load(args.base) if args.base is not None else None
+    backbone, tags = before[1].spec.backbone if before else args.backbone, teacher_info.spec.tags
+    spec = Spec(backbone=backbone, height_px=args.size, width_px=args.size, tags=tags, localizer=True)
     course = Course(
         spec=spec,
         blocks=Schedule(epochs=args.block_epochs, rate=0.02, backbone_rate=0.1, weight_decay=1e-4),
-        schedule=Schedule(epochs=args.epochs, rate=0.02, backbone_rate=0.05, weight_decay=1e-4),
+        schedule=Schedule(epochs=args.epochs, rate=0.02, backbone_rate=args.backbone_rate, weight_decay=1e-4),
         seed=args.seed,
         bf16=args.precision == "bf16",
+        before=before,
     )
     shown = read_data(args.data, None, (args.size, args.size)).pixels
     state = args.out.with_name(f".{args.out.name}.training")
