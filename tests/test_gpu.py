@@ -3,12 +3,17 @@
 import numpy as np
 import pytest
 
+from models.describe import describe
+
 pytestmark = pytest.mark.gpu
+
+
+SIDE_PX = describe("default").height_px
 
 
 @pytest.fixture
 def pictures() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (8, 112, 112, 3), dtype=np.uint8)
+    return np.random.default_rng(0).integers(0, 256, (8, SIDE_PX, SIDE_PX, 3), dtype=np.uint8)
 
 
 def test_the_gpu_answers_as_the_cpu_does(pictures: np.ndarray) -> None:
@@ -28,7 +33,7 @@ def test_a_batch_beyond_the_memory_is_refused_in_our_words() -> None:
     free_bytes, _ = torch.cuda.mem_get_info()
     held = torch.empty(free_bytes - (64 << 20), dtype=torch.uint8, device="cuda")
     with pytest.raises(DeviceOutOfMemory):
-        predictor.submit(np.zeros((4096, 112, 112, 3), np.uint8)).result()
+        predictor.submit(np.zeros((4096, SIDE_PX, SIDE_PX, 3), np.uint8)).result()
     del held
 
 
@@ -53,6 +58,8 @@ def test_what_is_learned_on_the_gpu_is_right_and_comes_back(regime: str, precisi
 
     recipe = Recipe(regime=regime, precision=precision, device="cuda", epochs=12, average=0.9)
     plan = Plan(tags=("dunk", "pass", "rest"), boxes=True)
-    learned = learn(dataset(20, boxed=True, side_px=112), None, plan, recipe, Surroundings(watch=lambda progress: None))
+    learned = learn(
+        dataset(20, boxed=True, side_px=SIDE_PX), None, plan, recipe, Surroundings(watch=lambda progress: None)
+    )
     assert learned.network.device.type == "cpu"
     assert learned.info.metrics["val"]["tags"]["top1"] >= 0.9

@@ -1,7 +1,8 @@
 """Every way and seed once, each result in a file of its own: what is there is not done again.
 
 A file's name ends in the digest of all that its figures depend on: the way's settings, the seed, the question's version
-and torch's. The pictures themselves are not part of it: after changing them remove the folder.
+and torch's. Pictures, weights and our own code are not part of it: after changing the first two remove the folder, and
+give a question another `version` where code that is changed measures something else.
 """
 
 from __future__ import annotations

@@ -111,8 +111,8 @@ def batch() -> Question:
             Compared(column=TOP1, arms=names),
         ),
         chosen=Stated(
-            lead="We chose batches of 64 for heads on stored features, and of 32 where the backbone moves; class right "
-            "with these",
+            lead="We chose batches of 64 for heads on stored features, and where the backbone moves of 8 to 32, by the "
+            "number of pictures; class right with 64 and 32",
             column=TOP1,
             arms=("64", "32"),
         ),
