@@ -100,14 +100,15 @@ def _lines_of_moments(figures: Figures) -> Iterator[str]:
         sure = _interval(figures, f"map@{tiou}")
         yield f"mAP     {_number(value)}{sure} at tIoU {tiou} (chance {_number(figures['map_by_tiou_chance'][tiou])})"
     for label, value in figures["map_by_label"].items():
-        yield f"label   {label}: mAP {_number(value)}"
+        yield f"label   {label}: mAP {_number(value)} (chance {_number(figures['map_by_label_chance'][label])})"
     yield f"recall  {_beside(figures, 'recall')} at tIoU 0.5, {of_truths}"
     yield f"alarms  {_beside(figures, 'false_alarms_per_minute')} false ones a minute, {of_found}"
     for side in ("in", "out"):
         error, shift = figures[f"{side}_error_s"], figures[f"{side}_shift_s"]
         told = "none" if error is None else f"{error:.2f} s off, {abs(shift):.2f} s {'late' if shift >= 0 else 'early'}"
         told += _interval(figures, f"{side}_error_s")
-        yield f"{side:<7} {told} (medians of {figures['matched']} matched)"
+        chance = _number(figures[f"{side}_error_s_chance"])
+        yield f"{side:<7} {told} (medians of {figures['matched']} matched; off by chance {chance})"
 
 
 def qvhighlights(predictions: Path, truth: Path) -> Judgement:

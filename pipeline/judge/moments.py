@@ -19,8 +19,8 @@ from pipeline.timeline import NS_PER_S, Span
 TIOUS = (0.3, 0.4, 0.5, 0.6, 0.7)
 GOOD_TIOU = 0.5
 DRAWS = 20
-_OF_CHANCE = ("map", "recall", "false_alarms_per_minute")
-SINGLE = (*_OF_CHANCE, "in_error_s", "out_error_s", "in_shift_s", "out_shift_s")
+_OF_CHANCE = ("map", "recall", "false_alarms_per_minute", "in_error_s", "out_error_s")
+SINGLE = (*_OF_CHANCE, "in_shift_s", "out_shift_s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,15 +47,14 @@ def judge_moments(found: Moments, truth: Moments, duration_ns: Durations, *, see
     `shift`, with their sign: late is positive. Equal scores come in order of video, then of start.
 
     `duration_ns` has every video that was looked at: false alarms count per minute of it. A figure of nothing is None.
-    Chance is the mean of 20 draws.
+    Chance is the mean of 20 draws; of errors, of the draws in which anything was matched.
     """
     rng = np.random.default_rng(seed)
     figures = _figures(found, truth, duration_ns)
     drawn = [_figures(_anywhere(found, duration_ns, rng), truth, duration_ns) for _ in range(DRAWS)]
     chance: dict[str, Any] = {f"{name}_chance": _mean([draw[name] for draw in drawn]) for name in _OF_CHANCE}
-    chance["map_by_tiou_chance"] = {
-        tiou: _mean([draw["map_by_tiou"][tiou] for draw in drawn]) for tiou in figures["map_by_tiou"]
-    }
+    for name in ("map_by_tiou", "map_by_label"):
+        chance[f"{name}_chance"] = {key: _mean([draw[name][key] for draw in drawn]) for key in figures[name]}
     counts = {"videos": len(duration_ns), "minutes": _minutes(duration_ns), "truths": len(truth), "found": len(found)}
     return counts | figures | chance
 
