@@ -204,7 +204,7 @@ def _attribute_figures(found: Answers, truth: Truth, spec: Spec) -> dict[str, An
 
 def point_figures(points: Floats, truth: Floats, box: Floats) -> dict[str, Any]:
     """Share of points that are near enough, in units of the true box (PCK), beside the mean place of each."""
-    known = np.logical_and(np.isfinite(truth).all(axis=2), np.isfinite(box).all(axis=1, keepdims=True))
+    known = known_points(truth, box)
     if not known.any():
         return {}
     place = _in_box(truth, box)
@@ -215,6 +215,11 @@ def point_figures(points: Floats, truth: Floats, box: Floats) -> dict[str, Any]:
         return float((point_distances(answer, truth, box)[known] <= NEAR).mean())
 
     return {"points": int(known.sum()), "pck": near(points[..., :2]), "pck_constant": near(constant)}
+
+
+def known_points(truth: Floats, box: Floats) -> npt.NDArray[np.bool_]:
+    """Which points can be judged, (N, K): their place is known, and the box that measures them."""
+    return np.logical_and(np.isfinite(truth).all(axis=2), np.isfinite(box).all(axis=1, keepdims=True))
 
 
 def point_distances(answer: Floats, truth: Floats, box: Floats) -> Floats:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from models import geometry
 from models.calibrate import uncalibrated
-from models.evaluate import NEAR, Answers, ToJudge, average_precision, judged, point_distances
+from models.evaluate import NEAR, Answers, ToJudge, average_precision, judged, known_points, point_distances
 from models.figures.bootstrap import Interval, bootstrap
 from models.figures.calibration import event_calibration, event_reliability, tag_calibration, tag_reliability
 from models.figures.confusion import confusion
@@ -52,8 +52,8 @@ def examined(found: Answers, truth: Truth, spec: Spec, groups: Groups) -> dict[s
         figures |= _of_boxes(figures[BOX], found, truth, groups)
     if POINTS in figures and found.points is not None:
         near = point_distances(found.points[..., :2], truth.points, truth.box) <= NEAR
-        known = np.isfinite(truth.points).all(axis=2) & np.isfinite(truth.box).all(axis=1, keepdims=True)
-        figures[POINTS] |= _means({"pck": np.where(known, near, np.nan)}, groups)
+        said = np.where(known_points(truth.points, truth.box), near, np.nan)
+        figures[POINTS] |= _means({"pck": said}, groups)
     if "map50" in figures.get(OBJECTS, {}) and found.objects is not None:
         figures[OBJECTS] |= _of_objects(ToJudge.of(found.objects, truth.objects), len(spec.detector), groups)
     return figures

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -137,7 +138,7 @@ def tvsum(what: Path, annotations: Path | None = None) -> Judgement:
         figures = judge_tvsum(read_scores(what), read_tvsum(annotations))
         by_video = figures["by_video"]
         figures |= _sure(
-            lambda names: {key: _mean(by_video[name][key] for name in names) for key in ("tau", "rho")}, by_video
+            lambda names: {key: fmean(by_video[name][key] for name in names) for key in ("tau", "rho")}, by_video
         )
     return Judgement(figures, tuple(_lines_of_tvsum(figures)))
 
@@ -161,11 +162,6 @@ def cuts(predictions: Path, truth: Path) -> Judgement:
         way, figure = name.split(" ")
         figures[way][figure] = interval
     return Judgement(figures, tuple(_lines_of_cuts(figures)))
-
-
-def _mean(values: Iterable[float]) -> float:
-    found = list(values)
-    return sum(found) / len(found)
 
 
 def _lines_of_cuts(figures: Figures) -> Iterator[str]:
