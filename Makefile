@@ -85,7 +85,7 @@ test-gpu: $(READY) ## the tests that need a GPU; fails where there is none
 	@$(BIN)/python -m pytest -q -m gpu
 
 bench-gpu: $(READY) ## inference on the GPU; fails where there is none
-	@PYTHONPATH="$(CURDIR)" $(BIN)/python -m benchmarks.gpu
+	@PYTHONPATH="$(CURDIR)" $(BIN)/python -m benchmarks.infer --gpu
 
 clean: ## remove what make made here, but no results
 	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

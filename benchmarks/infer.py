@@ -1,6 +1,6 @@
 """What a network costs: pictures a second as it is served and as it is usually run, and what each further head adds.
 
-    python -m benchmarks.infer [--only default resnet18] [--batches 1 8 16 64] [--rounds 9] [--quick]
+    python -m benchmarks.infer [--only default resnet18] [--batches 1 8 16 64] [--rounds 9] [--quick | --gpu]
 
 Only what happens inside `submit(pictures).result()` is measured: uint8 pictures of the network's size in, NumPy arrays
 out; no decoding, no resizing, no loading. Contenders take turns in one process on one thread, forwards and backwards.
@@ -208,21 +208,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 16, 64])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--quick", action="store_true", help="the embedded network in batches of 8")
+    parser.add_argument("--gpu", action="store_true", help="the GPU's table alone; fails where there is none")
     args = parser.parse_args(argv)
+    if args.gpu and not torch.cuda.is_available():
+        print("no GPU here: torch sees none", file=sys.stderr)
+        return 3
     if args.quick:
         args.only, args.batches = [DEFAULT_MODEL], [8]
     torch.set_num_threads(1)
     print(f"## Inference: as served against as usual\n\n{circumstances()}\n{here()}\n")
-    trunks = [trunk(name) for name in args.only]
-    what = trunks, args.batches, args.rounds
-    fast = [title for name in list(ways())[1:] for title in (f"{name} /s", "x fp32")]
-    print_table(("network", "batch", "eager /s", "served fp32 /s", "x eager", *fast), speed_rows(*what))
-    print("\n### What a head adds to the classifier alone\n")
-    print_table(("network", "batch", "served", f"{ALONE} alone /s", AGAIN, *HEADS, ALL), head_rows(*what))
+    what = [trunk(name) for name in args.only], args.batches, args.rounds
+    if not args.gpu:
+        print_cpu(*what)
     if torch.cuda.is_available():
         print("\n### On a GPU, by the clock\n")
         print_table(("network", "batch", "CPU /s", "GPU fp32 /s", "x CPU", "GPU bf16 /s", "x fp32"), gpu_rows(*what))
     return 0
+
+
+def print_cpu(trunks: Sequence[Trunk], batches: Sequence[int], rounds: int) -> None:
+    what = trunks, batches, rounds
+    fast = [title for name in list(ways())[1:] for title in (f"{name} /s", "x fp32")]
+    print_table(("network", "batch", "eager /s", "served fp32 /s", "x eager", *fast), speed_rows(*what))
+    print("\n### What a head adds to the classifier alone\n")
+    print_table(("network", "batch", "served", f"{ALONE} alone /s", AGAIN, *HEADS, ALL), head_rows(*what))
 
 
 def here() -> str:

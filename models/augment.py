@@ -54,16 +54,21 @@ def augmented(
     how: Augmentation,
     size_px: tuple[int, int],
     rng: np.random.Generator,
-) -> tuple[Pixels, Targets]:
-    """B pictures (B, H, W, 3) as (B, *size_px, 3), and the targets as they are then."""
+    *,
+    device: torch.device | str = "cpu",
+) -> tuple[Tensor, Targets]:
+    """B pictures (B, H, W, 3) as uint8 (B, *size_px, 3) on `device`, where they are made, and the targets as they are
+    then. A processor's rounding may be another, its crops are the same."""
     crops = random_crops(len(pixels), how, rng)
     mirror = rng.random(len(pixels)) < how.mirror
     light = rng.uniform(1 - how.light, 1 + how.light, (len(pixels), 3))
-    out = np.empty((len(pixels), *size_px, 3), np.uint8)
+    whole_BHW3 = torch.from_numpy(pixels).to(device)
+    out = whole_BHW3.new_empty((len(pixels), *size_px, 3))
     box, points, objects = known.box.clone(), _copy(known.points), _copy(known.objects)
-    for k, picture in enumerate(pixels):
-        view = _View(picture.shape[:2], crops[k], size_px, mirror=bool(mirror[k]))
-        out[k] = relit(view.picture(picture), light[k]) if how.light else view.picture(picture)
+    for k, picture_HW3 in enumerate(whole_BHW3):
+        view = _View(pixels.shape[1:3], crops[k], size_px, mirror=bool(mirror[k]))
+        seen = view.picture(picture_HW3.permute(2, 0, 1))
+        out[k] = (_relit(seen, light[k]) if how.light else seen).permute(1, 2, 0)
         box[k] = _whole_box(view, known.box[k])
         if points is not None and known.points is not None:
             points[k] = _moved_points(view, known.points[k], how.partners)
@@ -95,10 +100,9 @@ class _View:
         self._crop = top, left, max(bottom - top, 1), max(right - left, 1)
         self._size, self.mirrored = list(size_px), mirror
 
-    def picture(self, pixels: Pixels) -> Pixels:
-        """uint8 (H, W, 3) -> (*size_px, 3)."""
-        seen = self._seen(Image(torch.from_numpy(pixels).permute(2, 0, 1)))
-        return np.asarray(seen.permute(1, 2, 0).numpy())
+    def picture(self, pixels_3HW: Tensor) -> Tensor:
+        """uint8 (3, H, W) -> (3, *size_px)."""
+        return self._seen(Image(pixels_3HW)).as_subclass(Tensor)
 
     def boxes(self, xyxy: Tensor) -> Tensor:
         """Fractions (M, 4) of the picture -> of the view, not clipped."""
@@ -164,10 +168,9 @@ def _moved_points(view: _View, points_K3: Tensor, pairs: tuple[tuple[int, int], 
     return moved
 
 
-def relit(picture: Pixels, light: npt.NDArray[np.float64]) -> Pixels:
+def _relit(picture_3HW: Tensor, light: npt.NDArray[np.float64]) -> Tensor:
     """Brightness, contrast and saturation times these three factors."""
     brightness, contrast, saturation = light.tolist()
-    image = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)
-    image = v2.adjust_brightness(image, brightness)
-    image = v2.adjust_saturation(v2.adjust_contrast(image, contrast), saturation)
-    return np.asarray(image.permute(1, 2, 0).numpy())
+    picture_3HW = v2.adjust_brightness(picture_3HW, brightness)
+    relit: Tensor = v2.adjust_saturation(v2.adjust_contrast(picture_3HW, contrast), saturation)
+    return relit

@@ -45,22 +45,22 @@ class Lesson:
     hints_weight: float = 2.0
     features_weight: float = 1.0
     bf16: bool = False  # the student computes in it while it learns, and keeps its weights in fp32
+    device: str = "cpu"  # where both networks compute; what is wrong is added up on the CPU
 
     def shown(self, index: Ints, seen: Spec, rng: np.random.Generator) -> tuple[Tensor, Targets]:
         """Crops of pictures in the size of `seen`, uint8 (B, H, W, 3), and what is true of them."""
         known = self.targets.rows(torch.from_numpy(index))
-        pictures, known = augmented(self.pixels[index], known, self.how, (seen.height_px, seen.width_px), rng)
-        return torch.from_numpy(pictures), known
+        return augmented(self.pixels[index], known, self.how, (seen.height_px, seen.width_px), rng, device=self.device)
 
     def some(self, seen: Spec) -> Tensor:
         """Whole pictures from everywhere among all, in the same form."""
         spread_over = np.linspace(0, len(self.pixels) - 1, _MEASURED, dtype=np.int64)
-        return resized(torch.from_numpy(self.pixels[spread_over]), (seen.height_px, seen.width_px))
+        return resized(torch.from_numpy(self.pixels[spread_over]).to(self.device), (seen.height_px, seen.width_px))
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A teacher's word on B pictures: maps by block (B, D, h, w), what its heads read, soft tags (B, T)."""
+    """A teacher's word on B pictures: maps by block (B, D, h, w), what its heads read, soft tags (B, T) on the CPU."""
 
     maps: Mapping[str, Tensor]
     features: Features
@@ -71,24 +71,24 @@ class _Teacher:
     """A network as it is asked: served, in bfloat16. That is twice as fast where a CPU has it, and a student meets far
     larger noise elsewhere."""
 
-    def __init__(self, network: Network, *, heard: bool) -> None:
-        self._served = served_teacher(network)
+    def __init__(self, network: Network, device: str, *, heard: bool) -> None:
+        self._served = served_teacher(network).to(device)
         self._ends = served_ends(network) if heard else {}
 
     def of(self, pixels_BHWC: Tensor) -> Said:
         backbone = self._served.backbone
         listener = Listener(backbone.trunk, self._ends)
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad(), torch.autocast(pixels_BHWC.device.type, torch.bfloat16):
             features = features_of(*listener.run(backbone.normalize(pixels_BHWC)))
             tags = self._served.answers(features, [TAGS])[TAGS]
-        return Said(listener.said, Features(features.map, features.vector.float()), tags.float().softmax(dim=1))
+        return Said(listener.said, Features(features.map, features.vector.float()), tags.float().softmax(dim=1).cpu())
 
 
 class _Student:
     """A network as it learns, and what its blocks say on the way by the teacher's names of them."""
 
     def __init__(self, network: Network, lesson: Lesson) -> None:
-        self.network = network.to(memory_format=torch.channels_last)
+        self.network = network.to(lesson.device).to(memory_format=torch.channels_last)
         self.ends = shared_ends(network, lesson.teacher)
         self._lesson = lesson
 
@@ -98,11 +98,12 @@ class _Student:
         """What its answers are wrong by, what its heads read, and its maps by block."""
         network = self.network.train()
         backbone, size_px = network.backbone, (network.spec.height_px, network.spec.width_px)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self._lesson.bf16):
+        with torch.autocast(pixels_BHWC.device.type, torch.bfloat16, enabled=self._lesson.bf16):
             listener = Listener(backbone.trunk, self.ends, instead)
             features = features_of(*listener.run(backbone.normalize(resized(pixels_BHWC, size_px))))
             answers = network.answers(features)
-        wrong = joint_loss({name: answer.float() for name, answer in answers.items()}, known, self._lesson.weights)
+        said = {name: answer.float().cpu() for name, answer in answers.items()}
+        wrong = joint_loss(said, known, self._lesson.weights)
         return wrong, features, listener.said
 
 
@@ -110,7 +111,7 @@ def blocks_apart(student: Network, lesson: Lesson, schedule: Schedule) -> Job:
     """The job of training each block on what the teacher's block before it says, of pictures of the student's size, and
     the heads on its last one. No block takes anything from another, so what they are wrong by is added up."""
     seen = student.spec
-    pupil, teacher = _Student(student, lesson), _Teacher(lesson.teacher, heard=True)
+    pupil, teacher = _Student(student, lesson), _Teacher(lesson.teacher, lesson.device, heard=True)
     said_first = teacher.of(lesson.some(seen))
     spreads = {name: map_spread(said) for name, said in said_first.maps.items()}
     for head in heads_of(student, student.heads).values():
@@ -130,18 +131,18 @@ def distillation(student: Network, lesson: Lesson, schedule: Schedule) -> Job:
     says is the others' matter too. Without hints its features alone follow the teacher's."""
     seen = lesson.teacher.spec
     pupil = _Student(student, lesson)
-    teacher = _Teacher(lesson.teacher, heard=bool(pupil.ends))
+    teacher = _Teacher(lesson.teacher, lesson.device, heard=bool(pupil.ends))
     said_first = teacher.of(lesson.some(seen))
     spreads = {name: map_spread(said) for name, said in said_first.maps.items()}
     of_vector = spread(said_first.features.vector.T)
-    toward = nn.Linear(student.backbone.sizes.vector, lesson.teacher.backbone.sizes.vector)
+    toward = nn.Linear(student.backbone.sizes.vector, lesson.teacher.backbone.sizes.vector).to(lesson.device)
 
     def loss_of(index: Ints, rng: np.random.Generator, _: int) -> dict[str, Tensor]:
         pictures, known = lesson.shown(index, seen, rng)
         said = teacher.of(pictures)
         wrong, features, maps = pupil.of(pictures, known._replace(soft_tags=said.tags))
         far = (toward(features.vector.float()) - said.features.vector) / of_vector
-        wrong["features"] = lesson.features_weight * far.square().mean()
+        wrong["features"] = lesson.features_weight * far.square().mean().cpu()
         return wrong | ({"hints": lesson.hints_weight * distances(maps, said.maps, spreads).mean()} if maps else {})
 
     modules = [*_learning(student, schedule), (toward, schedule.backbone_rate)]

@@ -84,13 +84,13 @@ def map_spread(said_BDHW: Tensor) -> Tensor:
 
 
 def distances(mine: Mapping[str, Tensor], theirs: Mapping[str, Tensor], spreads: Mapping[str, Tensor]) -> Tensor:
-    """The squared distance of each block's maps in spreads of the teacher's channels, (blocks,). The teacher's
-    map is resized to the student's."""
+    """The squared distance of each block's maps in spreads of the teacher's channels, (blocks,) on the CPU. The
+    teacher's map is resized to the student's."""
     found = []
     for name, said in mine.items():
         aim = functional.interpolate(theirs[name], said.shape[2:], mode="bilinear", align_corners=False)
         found.append(_Distance.apply(said, aim.to(said.dtype), spreads[name].reciprocal().to(said.dtype)))
-    return torch.stack(found)
+    return torch.stack(found).cpu()
 
 
 class _Distance(torch.autograd.Function):

@@ -23,9 +23,10 @@ class Journal:
     key: str
 
     def read(self) -> dict[str, Any] | None:
-        """What was written last by a run of this key; None where there is nothing, or nothing whole."""
+        """What was written last by a run of this key, in tensors of the CPU; None where there is nothing, or nothing
+        whole."""
         try:
-            state: dict[str, Any] = torch.load(self.path, weights_only=True)  # tensors and plain values: no code
+            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)  # no code
         except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
             return None
         return state if isinstance(state, dict) and state.get("key") == self.key else None

@@ -48,6 +48,7 @@ class Course:
     schedule: Schedule
     seed: int
     bf16: bool = False
+    device: str = "cpu"
     before: tuple[Network, CheckpointInfo] | None = None
 
 
@@ -64,14 +65,7 @@ def teach(  # noqa: PLR0917  the data, who teaches, and how
     known = truth_of(data, Plan.of(spec))
     truth = {name: known.rows(rows) for name, rows in part.items()}
     taught = Part(data, part["train"], truth["train"])
-    lesson = Lesson(
-        pixels=taught.pixels,
-        targets=taught.truth.targets(),
-        teacher=teacher[0],
-        weights=LossWeights(label_smoothing=0.05),
-        how=Augmentation(smallest_area=0.35, stretch=1.33, light=0.3),
-        bf16=course.bf16,
-    )
+    lesson = _lesson(taught, teacher[0], course)
     stages = [("distilled", lambda: _whole(network, lesson, course.schedule, shown[part["val"]]))]
     if course.before is None and shared_ends(network, lesson.teacher):
         stages.insert(0, ("blocks", lambda: _blocks(network, lesson, course.blocks)))
@@ -101,6 +95,18 @@ def _student(course: Course) -> Network:
         network.backbone.load_state_dict(known.backbone.state_dict())
         network.heads[TAGS].load_state_dict(known.heads[TAGS].state_dict())
     return network
+
+
+def _lesson(taught: Part, teacher: Network, course: Course) -> Lesson:
+    return Lesson(
+        pixels=taught.pixels,
+        targets=taught.truth.targets(),
+        teacher=teacher,
+        weights=LossWeights(label_smoothing=0.05),
+        how=Augmentation(smallest_area=0.35, stretch=1.33, light=0.3),
+        bf16=course.bf16,
+        device=course.device,
+    )
 
 
 def _blocks(network: Network, lesson: Lesson, schedule: Schedule) -> Stage:

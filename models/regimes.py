@@ -86,10 +86,10 @@ def whole(network: Network, material: Material, names: Sequence[str], schedule: 
         known = material.targets.rows(torch.from_numpy(rows))
         scale = _SMALL if step < small_steps else 1.0
         size_px = round(spec.height_px * scale), round(spec.width_px * scale)
-        varied, known = augmented(material.pixels[rows], known, material.how, size_px, rng)
         device = network.device
+        varied, known = augmented(material.pixels[rows], known, material.how, size_px, rng, device=device)
         with torch.autocast(device.type, torch.bfloat16, enabled=material.bf16):
-            features = network.backbone(torch.from_numpy(varied).to(device))
+            features = network.backbone(varied)
             answers = {name: head(features) for name, head in heads.items()}
         return joint_loss({name: answer.float().cpu() for name, answer in answers.items()}, known, material.weights)
 
@@ -135,7 +135,7 @@ def varied_features(
         for at in range(0, len(material.pixels), _CHUNK):
             known = material.targets.rows(torch.arange(len(material.pixels))[at : at + _CHUNK])
             pixels, known = augmented(material.pixels[at : at + _CHUNK], known, how, size_px, rng)
-            parts.append(Variant(features_of(pixels), known))
+            parts.append(Variant(features_of(pixels.numpy()), known))
         variants.append(_joined(parts))
     return variants
 

@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, default=20, metavar="N")
     parser.add_argument("--backbone-rate", type=float, default=0.05, metavar="R")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the student while it learns")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
 
 
@@ -44,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
     from models.checkpoint import load, save
     from models.lesson import Course, teach
+    from models.predictor import device_named
     from models.spec import Spec
     from models.train import Schedule
     from pipeline.commands.figures import figure_lines
@@ -63,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
         schedule=Schedule(epochs=args.epochs, rate=0.02, backbone_rate=args.backbone_rate, weight_decay=1e-4),
         seed=args.seed,
         bf16=args.precision == "bf16",
+        device=device_named(args.device).type,
         before=before,
     )
     shown = read_data(args.data, None, (args.size, args.size)).pixels
