@@ -16,7 +16,7 @@ from models.checkpoint import load, save
 from models.describe import describe
 from models.precision import _same, effect_of_bf16
 from models.predictor import open_predictor
-from models.resolve import torch_home
+from models.resolve import Checkpoint, embedded, resolve, torch_home
 from models.spec import BACKBONES, CheckpointInfo, Spec, digest_of_file, read_info
 from pipeline.errors import CheckpointError
 from tests import networks
@@ -119,12 +119,27 @@ def test_every_softmax_is_asked_for_its_best_and_all_else_for_yes_or_no() -> Non
     assert _same(probs, almost, spec).all()
 
 
-def test_the_embedded_default_is_small_and_states_chance_beside_its_figures() -> None:
+@pytest.mark.parametrize("name", embedded())
+def test_an_embedded_checkpoint_is_small_and_names_sports(name: str) -> None:
+    where = resolve(name)
+    assert isinstance(where, Checkpoint)
+    assert where.path.stat().st_size <= 5_000_000
+    spec = read_info(where.path).spec
+    assert len(spec.tags) == 23
+    assert "none" in spec.tags
+    assert spec.localizer
+
+
+def test_the_embedded_dunk_was_judged_out_of_fold_and_its_scores_are_probabilities() -> None:
+    info = read_info(Path("models/weights/dunk.safetensors").resolve())
+    assert info.calibrated and info.spec.events == ("dunk",)
+    found = info.metrics["folds"]["events"]["dunk"]
+    assert found["average_precision"] > 4 * found["average_precision_chance"]
+
+
+def test_the_embedded_default_states_chance_beside_its_figures() -> None:
     info = read_info(Path("models/weights/default.safetensors").resolve())
-    assert Path("models/weights/default.safetensors").stat().st_size <= 5_000_000
-    assert len(info.spec.tags) == 23
-    assert "none" in info.spec.tags
-    assert info.spec.localizer
+    assert info.calibrated
     for part in ("val", "heldout"):
         assert info.metrics[part]["tags"]["top1"] > 4 * info.metrics[part]["tags"]["top1_chance"]
         assert "iou50_constant" in info.metrics[part]["box"]

@@ -35,7 +35,7 @@ from models.output import FoundBoxes
 from models.recipe import Recipe
 from models.spec import Spec
 from models.targets import Plan
-from tests import networks
+from tests import networks, teaching
 from tests.lessons import COLOURS, dataset, picture, write_pictures
 
 QUESTIONS = questions()
@@ -243,8 +243,8 @@ def test_windows_are_taught_once_and_kept(base: str, tmp_path: Path) -> None:
 
 def test_a_quick_question_on_squares_learns_their_colours(tmp_path: Path) -> None:
     """On the embedded default, which has learned to see."""
-    way = Teaching(recipe=Recipe(epochs=12, average=0.9), pictures=ANY, folds=1)
-    said = way.measured(0, Squares(tmp_path, count=18, side_px=112))
+    way = Teaching(recipe=Recipe(epochs=12, average=0.9, size_px=teaching.SIDE_PX), pictures=ANY, folds=1)
+    said = way.measured(0, Squares(tmp_path, count=18, side_px=teaching.SIDE_PX))
     assert said["top1"] == pytest.approx(1, abs=0.15)
     assert said["chance"] == pytest.approx(1 / 3)
 

@@ -64,7 +64,7 @@ def test_a_command_from_the_wheel_runs_beside_decoys(site: Path, decoys: Path) -
 
 def test_the_wheel_holds_pages_weights_and_the_marks_of_typed_packages(site: Path) -> None:
     wanted = ("pipeline/page/report.html", "pipeline/page/report.js", "pipeline/page/page.css")
-    wanted += ("models/weights/default.safetensors", "models/weights/MODEL_CARD.md")
+    wanted += ("models/weights/default.safetensors", "models/weights/dunk.safetensors", "models/weights/MODEL_CARD.md")
     wanted += tuple(f"{name}/py.typed" for name in ("pipeline", "models", "flows"))
     assert [name for name in wanted if not (site / name).is_file()] == []
     assert not (site / "tests").exists() and not (site / "benchmarks").exists()

@@ -26,7 +26,7 @@ def add_work_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=given_path, required=True, metavar="DIR", help="where results go")
     parser.add_argument("--config", type=Path, metavar="F.toml", help="settings; docs/config.toml lists them")
     parser.add_argument(
-        "--model", default=DEFAULT_MODEL, metavar="NAME|FILE", help="default, torchvision:NAME or a file"
+        "--model", default=DEFAULT_MODEL, metavar="NAME|FILE", help="default, dunk, torchvision:NAME or a file"
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     add_runtime_argument(parser)
