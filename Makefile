@@ -16,7 +16,8 @@ OUT ?= out
 override IN := $(value IN)
 override OUT := $(value OUT)
 override DATA := $(value DATA)
-export IN OUT DATA
+override EVENTS := $(value EVENTS)
+export IN OUT DATA EVENTS
 EVERY ?= 60
 
 .DEFAULT_GOAL := help
@@ -60,9 +61,9 @@ serve: $(READY) ## IN=videos OUT=out EVERY=60: watch a folder, on a schedule
 	@test -n "$$IN" || { echo 'usage: make serve IN=videos [OUT=out] [EVERY=60]'; exit 2; }
 	@$(BIN)/python -m flows.deployments --out "$$OUT" --every "$(EVERY)" --in="$$IN"
 
-train: $(READY) ## DATA=folder OUT=model.safetensors: learn labels of your own
-	@test -n "$$DATA" || { echo 'usage: make train DATA=folder OUT=model.safetensors'; exit 2; }
-	@$(BIN)/matchcut train --out "$$OUT" -- "$$DATA"
+train: $(READY) ## DATA=folder EVENTS="dunk goal" OUT=model.safetensors: learn labels of your own
+	@test -n "$$DATA" -a "$$OUT" != out || { echo 'usage: make train DATA=folder [EVENTS="dunk goal"] OUT=model.safetensors'; exit 2; }
+	@$(BIN)/matchcut train --out "$$OUT" $${EVENTS:+--events $$EVENTS} -- "$$DATA"
 
 test: $(READY) ## the tests, without those that need a GPU
 	@$(BIN)/python -m pytest -q -m "not gpu"
@@ -73,8 +74,8 @@ check: $(READY) ## lint, format, types, hooks
 	@$(BIN)/mypy
 	@$(BIN)/pre-commit validate-config .pre-commit-config.yaml
 
-bench: $(READY) ## every benchmark, each against its peers in one interleaved run
-	@for name in decode end_to_end infer memory export; do \
+bench: $(READY) ## five benchmarks, each against its peers in one interleaved run
+	@for name in decode infer memory export end_to_end; do \
 		PYTHONPATH="$(CURDIR)" $(BIN)/python -m benchmarks.$$name || exit 1; \
 	done
 

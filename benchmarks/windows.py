@@ -14,7 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -32,7 +32,6 @@ from models.network import Network
 from models.output import FoundBoxes, joined
 from models.resolve import Checkpoint, resolve
 from models.serve import served
-from models.spec import Spec
 from models.windows import answering, candidates, look, resized
 from pipeline.media import PICTURE_ENDINGS, read_picture
 
@@ -73,7 +72,7 @@ def networks() -> dict[str, Network]:
     assert isinstance(where, Checkpoint)
     default, _ = load(where.path)
     torch.manual_seed(0)
-    spec = Spec(backbone="squeezenet1_1", height_px=112, width_px=112, tags=default.spec.tags, localizer=True)
+    spec = replace(default.spec, backbone="squeezenet1_1")
     made = {"default": default, "squeezenet1_1": Network(spec).eval()}
     for network in made.values():
         served(network, bf16=False)

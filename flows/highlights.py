@@ -106,7 +106,7 @@ def highlights_flow(make_work: MakeWork) -> Flow[..., State[Any]]:
             inputs: videos, or folders of videos
             out: where results go
             config: settings (TOML)
-            model: default, torchvision:NAME or a file
+            model: default, dunk, torchvision:NAME or a file
             device: where the network runs
             runtime: who runs it; openvino: on the CPU, if installed
             sample_hz: pictures looked at per second of video

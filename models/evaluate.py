@@ -288,6 +288,16 @@ class Seen:
         whole = {digest.partition(BLOCK)[0]: name for name in PLACES for digest in split.get(name, ())}
         return cls(tuple(known.get(digest) or whole.get(digest.partition(BLOCK)[0], "new") for digest in digests))
 
+    @staticmethod
+    def over_time(now: Mapping[str, Sequence[str]], before: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+        """The split of a network that goes on from another: what either was taught it was taught, and what chose an
+        epoch of either chose."""
+        found, taken = dict[str, tuple[str, ...]](), set[str]()
+        for name in reversed(PLACES):
+            found[name] = tuple(sorted({*now.get(name, ()), *before.get(name, ())} - taken))
+            taken.update(found[name])
+        return found
+
     def judged(self, file: Ints) -> Ints:
         """Numbers of the pictures that may be judged: held-out and new ones; without those, val; never train."""
         place = np.array(self.place)[file]

@@ -24,7 +24,7 @@ class FeatureReader:
     """A function from N pictures (N, H, W, 3) to float16 maps (N, D, h, w) and vectors (N, F) of a backbone as it is
     now, BatchNorm in eval and folded away; computed on `device`.
 
-    Maps are 36 times the vectors at 192 pixels: without `maps` they have no channels.
+    Maps are 49 times the vectors at 193 pixels: without `maps` they have no channels.
     """
 
     def __init__(

@@ -1,4 +1,5 @@
-"""torchvision's IMAGENET1K_V1 weights: the names of their files, and the 1,000 labels. Facts only, no torch."""
+"""Weights of torchvision's networks for ImageNet: the names of their IMAGENET1K_V1 files, whoever made what is in them,
+and the 1,000 labels. Facts only, no torch."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from models.backbone import Features, digest_of_weights
 from models.cache import FeatureCache
 from models.calibrate import calibrate, says_probabilities
 from models.data.dataset import Dataset
-from models.evaluate import Answers, answers, answers_from, judged
+from models.evaluate import Answers, Seen, answers, answers_from, judged
 from models.features import FeatureReader
 from models.heads import Classifier
 from models.journal import Journal, key_of
@@ -29,7 +29,7 @@ from models.regimes import Material, Memory, heads_on, varied_features, whole
 from models.spec import FROZEN, SCRATCH, SEQUENTIAL, CheckpointInfo
 from models.split import Shares, clusters_of, leaks, parted
 from models.stages import Run, Stage, Stages, Watch
-from models.start import measure_batchnorm, start
+from models.start import measure_batchnorm, split_before, start
 from models.targets import Plan, Truth, truth_of
 from models.train import RateCurve, Schedule, find_rate
 from pipeline.errors import DataError
@@ -231,7 +231,7 @@ def checkpoint_info(
         calibrated=says_probabilities(network.spec, metrics.get("calibration", {})),
         training={"recipe": asdict(recipe), "opencv": cv2.__version__, **facts_of(taught), "stages": done},
         metrics=dict(metrics) | judge | {BF16: effect_of_bf16(network, shown)},
-        split=ready.digests,
+        split=Seen.over_time(ready.digests, split_before(recipe)),
     )
 
 

@@ -106,7 +106,7 @@ def open_predictor(  # noqa: PLR0917  the settings of a run, one by one
     *,
     least_score: float = MIN_OBJECT_SCORE,
 ) -> Predictor:
-    """The model of that name, ready to serve: "default", "torchvision:NAME", or a checkpoint's path.
+    """The model of that name, ready to serve: "default", "dunk", "torchvision:NAME", or a checkpoint's path.
 
     `precision` is fp32 or bf16; `runtime` is torch, or openvino for batches of exactly `batch`. Raises CheckpointError
     (the model), MachineError (the device, or no OpenVINO) and UsageError (settings that exclude each other).

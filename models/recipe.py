@@ -24,7 +24,7 @@ _SCRATCH_RATES = (0.05, 0.05)  # of the heads, of the backbone
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """What is to be done. `base` is a model's name: default, a checkpoint, torchvision:NAME.
+    """What is to be done. `base` is a model's name: default, dunk, a checkpoint, torchvision:NAME.
 
     regime      backbone                          heads
     frozen      as it is; features computed once  all together

@@ -16,7 +16,7 @@ from models.checkpoint import load
 from models.network import BOX, EVENTS, OBJECTS, POINTS, TAGS, Network, attribute
 from models.recipe import Recipe, input_size
 from models.resolve import ImageNet, resolve
-from models.spec import FROZEN, SCRATCH, Spec
+from models.spec import FROZEN, SCRATCH, Spec, read_info
 from models.targets import Plan
 from models.weights_file import load_torchvision_weights
 from pipeline.errors import CheckpointError, ConfigError
@@ -54,6 +54,15 @@ def start(recipe: Recipe, plan: Plan) -> tuple[Network, tuple[str, ...]]:
     for name in kept:
         network.heads[name].load_state_dict(base.heads[name].state_dict())
     return network, kept
+
+
+def split_before(recipe: Recipe) -> Mapping[str, tuple[str, ...]]:
+    """What the base was taught, chosen and judged by, by content; nothing, where none of its weights are used, or
+    torchvision's. Raises CheckpointError."""
+    where = resolve(recipe.base)
+    if recipe.regime == SCRATCH or isinstance(where, ImageNet):
+        return {}
+    return read_info(where.path).split
 
 
 def _spec(backbone: str, size_px: tuple[int, int], attach: str, plan: Plan) -> Spec:

@@ -21,7 +21,7 @@ VERBS = {
     "run": "find moments in videos; write clips, reel, reports and pages",
     "rescore": "segments, tags and the reel's list again, from stored predictions",
     "export": "make the clips and the reel that do not stand",
-    "predict": "labels and boxes of pictures or videos, as JSON lines",
+    "predict": "labels and boxes of pictures or videos, a line each",
     "train": "learn labels of your own by transfer from a few examples",
     "eval": "judge a checkpoint, results or predictions by what is true, with chance beside every figure",
     "status": "the state of every input of an output folder",
@@ -94,7 +94,7 @@ def _help() -> str:
             "",
             *lines,
             "",
-            "`matchcut COMMAND --help` says more.",
+            "`matchcut COMMAND --help` says more, `matchcut --version` which this is.",
         ]
     )
 

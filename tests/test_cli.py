@@ -312,7 +312,10 @@ def test_predict_refuses_what_would_do_nothing(
 
 def test_predict_for_people_tells_the_best_labels(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", str(picture), "--top", "2"]) == 0
-    assert re.fullmatch(rf"{re.escape(str(picture))}: \w+ 0\.\d\d, \w+ 0\.\d\d\n", capsys.readouterr().out)
+    assert re.fullmatch(
+        rf"{re.escape(str(picture))}: \w+ 0\.\d\d, \w+ 0\.\d\d; box \w+ 0\.\d\d at( [01]\.\d\d){{4}}\n",
+        capsys.readouterr().out,
+    )
 
 
 def test_predict_through_windows_tells_all_boxes_of_pictures_and_videos(

@@ -110,6 +110,17 @@ def test_what_is_hidden_inside_is_left_out_and_where_the_folder_lies_does_not_ma
     assert len(find([root], READER).sources) == 3
 
 
+def test_a_linked_folder_is_a_class_by_its_name_and_a_link_to_above_ends(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "elsewhere", 2)
+    root = tmp_path / "data"
+    root.mkdir()
+    (root / "jump").symlink_to(tmp_path / "elsewhere" / "dunk")
+    write_pictures(root / "others", 1)
+    (root / "others" / "again").symlink_to(root)
+    data = read_data([root], None, SIZE)
+    assert (data.classes, len(data)) == (("dunk", "jump", "pass", "rest"), 5)
+
+
 def test_a_folder_that_teaches_nothing_is_refused(tmp_path: Path) -> None:
     for nothing in ("nowhere", "video.mp4"):
         with pytest.raises(DataError, match="no such folder"):

@@ -39,6 +39,20 @@ def test_what_is_frozen_and_what_the_data_do_not_teach_stay_as_they_were(base: s
     assert all(same(known.heads[name], learned.network.heads[name]) for name in learned.kept)
 
 
+def test_what_the_base_was_taught_counts_as_taught(base: str, tmp_path: Path) -> None:
+    data, older = dataset(8), tmp_path / "older.safetensors"
+    network, info = load(Path(base))
+    split = {"train": ("earlier", data.digests[0]), "val": (data.digests[1],), "heldout": ("kept",)}
+    save(network, replace(info, split=split), older)
+    found = taught(data, COLOURS, str(older), epochs=1, heldout=0.3).info.split
+    assert {"earlier", data.digests[0]} <= set(found["train"])
+    assert data.digests[1] in {*found["train"], *found["val"]}
+    assert "kept" in found["heldout"]
+    assert len({*found["train"], *found["val"], *found["heldout"]}) == sum(map(len, found.values())) == 26
+    afresh = taught(data, COLOURS, str(older), regime="scratch", epochs=1).info.split
+    assert "earlier" not in afresh["train"]
+
+
 def test_a_head_goes_where_one_of_its_labels_is_taught_anew(base: str) -> None:
     learned = taught(dataset(8), COLOURS, base, epochs=1)  # `dunk`, the event of the base, is a tag here
     assert learned.kept == (BOX,)

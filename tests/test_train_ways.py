@@ -89,6 +89,14 @@ def test_heads_stand_where_they_are_put(data: Path, tmp_path: Path) -> None:
     assert (spec.attach, spec.box_per_class) == ("fc", True)
 
 
+def test_files_that_the_base_was_taught_are_counted(data: Path, base: Path, tmp_path: Path, capsys: Capture) -> None:
+    first = tmp_path / "a.safetensors"
+    trained(data, first, "--from", base)
+    assert "before" not in capsys.readouterr().out
+    trained(data, tmp_path / "b.safetensors", "--from", first, "--seed", "1")
+    assert f"{first} was taught 24 of these 30 files before: what is judged by them flatters" in capsys.readouterr().out
+
+
 def test_what_it_is_not_comes_from_another_folder(base: Path, tmp_path: Path, capsys: Capture) -> None:
     for seed in range(6):
         write_picture(tmp_path / "data" / "dunk" / f"{seed}.png", "dunk", seed)

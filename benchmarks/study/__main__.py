@@ -52,8 +52,9 @@ def _processes() -> int:
 
 def study(
     asked: Sequence[Question], seeds: Sequence[int], sources: Folders, page: Path, only: Sequence[str]
-) -> list[Failed]:
-    """Do what is missing of the questions named `only` (none: all), and write the page about all."""
+) -> tuple[list[Failed], Path]:
+    """Do what is missing of the questions named `only` (none: all), and write the page about all. Where others of them
+    were not answered here, it is a page beside the results, since `page` may have their answers."""
     every = jobs(asked, seeds, sources.kept / "results")
     chosen = [question for question in asked if not only or question.name in only]
     todo = [job for job in every if job.question in {question.name for question in chosen}]
@@ -62,8 +63,10 @@ def study(
     pool = partial(ProcessPoolExecutor, _processes(), spawn)
     print(plan(chosen, todo), flush=True)
     failed = run(todo, pool, partial(perform, sources=sources, about=about), partial(print, flush=True))
+    if only and not all(job.path.exists() for job in every):
+        page = sources.kept / page.name
     write(asked, seeds, stored(every), page)
-    return failed
+    return failed, page
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"study: {error}", file=sys.stderr)
         return error.exit_code
     asked = [quick(question) for question in every] if args.quick else every
-    failed = study(asked, range(1 if args.quick else args.seeds), sources, page, args.only)
+    failed, page = study(asked, range(1 if args.quick else args.seeds), sources, page, args.only)
     print(page)
     for failure in failed:
         print(f"study: failed: {failure.job} ({failure.error!r}). Run it again: what is done is kept", file=sys.stderr)

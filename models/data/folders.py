@@ -41,8 +41,8 @@ class Folder:
 
 
 def look_into(folder: Path, takes: Callable[[Path], bool]) -> Folder:
-    """All files inside that are not hidden."""
-    there = [path for path in sorted(folder.rglob("*")) if not _is_hidden(path, folder) and path.is_file()]
+    """All files inside that are not hidden. Links to folders are followed: data are put together by them."""
+    there = sorted(path for path in _walk(folder) if path.is_file())
     files = tuple(path for path in there if takes(path))
     notes = tuple(path for path in there if path.suffix.lower() in NOTES)
     return Folder(folder, files, notes, tuple(_empty_classes(folder, there, files)))
@@ -60,8 +60,16 @@ def absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100  Path.absolute keeps `..`, Path.resolve follows links
 
 
-def _is_hidden(path: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+def _walk(folder: Path) -> Iterator[Path]:
+    """No folder twice, so that a link to one above ends."""
+    been = set[str]()
+    for here, folders, files in os.walk(folder, followlinks=True):
+        if (place := os.path.realpath(here)) in been:
+            folders.clear()
+            continue
+        been.add(place)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(here, name) for name in files if not name.startswith("."))
 
 
 def _empty_classes(folder: Path, there: Sequence[Path], files: Sequence[Path]) -> Iterator[str]:

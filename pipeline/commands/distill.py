@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     begin = parser.add_mutually_exclusive_group()
     begin.add_argument("--backbone", default="mobilenet_v2", metavar="NAME")
     begin.add_argument("--from", dest="base", type=Path, metavar="CKPT", help="a student that goes on, in this --size")
-    parser.add_argument("--size", type=int, default=112, metavar="PX")
+    parser.add_argument("--size", type=int, default=193, metavar="PX", help="side of the student's input")
     parser.add_argument("--block-epochs", type=int, default=8, metavar="N", help="of blocks that learn apart")
     parser.add_argument("--epochs", type=int, default=20, metavar="N")
     parser.add_argument("--backbone-rate", type=float, default=0.05, metavar="R")

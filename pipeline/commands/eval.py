@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         metavar="WHAT",
-        help="a checkpoint or `default`; a result folder; a file of predictions or scores; TVSum's .mat alone, for how "
-        "far people agree",
+        help="a checkpoint, `default` or `dunk`; a result folder; a file of predictions or scores; TVSum's .mat alone, "
+        "for how far people agree",
     )
     parser.add_argument(
         "data",

@@ -13,7 +13,10 @@ from models.data.dataset import ONE_SCENE, Dataset, unknown_to
 from models.data.find import find
 from models.data.read import read
 from models.data.reader import Reader
+from models.evaluate import Seen
+from models.recipe import Recipe
 from models.split import leaks
+from models.start import split_before
 from models.targets import Plan
 from pipeline.commands.words import shown
 from pipeline.decode import decode
@@ -73,6 +76,14 @@ def found_lines(data: Dataset, val: Dataset | None) -> Iterator[str]:
     yield from map(shown, replace(data, problems=_of_files(data)).described())
     told = replace(val, problems=(*_of_files(val), *leaks(data, val).problems, *unknown_to(data, val)))
     yield from (f"val    {shown(line)}" for line in told.described())
+
+
+def before_lines(recipe: Recipe, data: Dataset, val: Dataset | None) -> Iterator[str]:
+    """How many of the files the base knows already."""
+    files = sorted({*data.digests, *(val.digests if val is not None else ())})
+    count = Seen.of(files, split_before(recipe)).place.count("train")
+    if count:
+        yield f"{recipe.base} was taught {count} of these {len(files)} files before: what is judged by them flatters"
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:

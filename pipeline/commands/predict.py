@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,25 +23,28 @@ if TYPE_CHECKING:
 
 MERGES = ("greedy", "nms", "soft-nms", "fusion")  # models.merge has them; torch is not imported for --help
 SCALES = (1.0, 1.5, 2.0)
+_SHOWN = 3  # labels, and boxes, in lines for people
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from pipeline.commands.work import add_runtime_argument
 
     parser.add_argument("inputs", nargs="+", type=Path, metavar="IMAGE|DIR|VIDEO")
-    parser.add_argument(
-        "--jsonl", action="store_true", help='{"path","t_ns"?,"labels":[...],"boxes":[...],"points"?} a line'
-    )
-    parser.add_argument("--model", default="default", metavar="NAME|FILE")
+    parser.add_argument("--jsonl", action="store_true", help="everything, for other tools; docs/report.md has the keys")
+    parser.add_argument("--model", default="default", metavar="NAME|FILE", help="default, dunk, or a file")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     add_runtime_argument(parser)
     parser.add_argument("--sample-hz", type=float, default=2.0, metavar="R", help="pictures per second of video")
-    parser.add_argument("--top", type=int, default=0, metavar="K", help="only the K best labels")
-    parser.add_argument("--min-score", type=float, metavar="S", help="of a detector's boxes; to judge them, use 0.02")
+    parser.add_argument(
+        "--top", type=int, default=0, metavar="K", help="only the K best labels; without it 3, or all as JSON"
+    )
+    parser.add_argument(
+        "--min-score", type=float, metavar="S", help="of a detector's boxes; without it 0.2, to judge 0.02"
+    )
     windows = parser.add_argument_group("windows", "boxes wherever something is, for models with a localizer")
     windows.add_argument("--windows", action="store_true", help="look through windows all over the picture")
-    windows.add_argument("--scales", nargs="+", type=float, metavar="S", help="of the picture: 1 1.5 2")
-    windows.add_argument("--merge", choices=MERGES, help="how boxes of one object become one: greedy")
+    windows.add_argument("--scales", nargs="+", type=float, metavar="S", help="of the picture; without it 1 1.5 2")
+    windows.add_argument("--merge", choices=MERGES, help="how boxes of one object become one; without it greedy")
     windows.add_argument(
         "--fine", action="store_true", help="windows half as far apart, at four times the cost of heads"
     )
@@ -163,6 +166,16 @@ def _shown(line: dict[str, Any], top: int, *, as_json: bool) -> str:
     labels = line["labels"][: top or None]
     if as_json:
         return json.dumps({**line, "labels": labels}, ensure_ascii=False)
-    best = ", ".join(f"{label['name']} {label['score']:.2f}" for label in labels[: top or 3])
+    best = ", ".join(f"{label['name']} {label['score']:.2f}" for label in labels[: top or _SHOWN])
     when = f" {line['t_ns'] / 1e9:.1f} s" if "t_ns" in line else ""
-    return f"{line['path']}{when}: {best}"
+    return f"{line['path']}{when}: {best}{_boxes_shown(line['boxes'])}"
+
+
+def _boxes_shown(boxes: Sequence[Mapping[str, Any]]) -> str:
+    """The first few: where from and where to, as fractions of the picture."""
+    if not boxes:
+        return ""
+    places = (" ".join(f"{x:.2f}" for x in box["xyxy"]) for box in boxes[:_SHOWN])
+    said = (f"{box['label']} {box['score']:.2f} at {place}".strip() for box, place in zip(boxes, places, strict=False))
+    more = f" and {len(boxes) - _SHOWN} more" if len(boxes) > _SHOWN else ""
+    return f"; box {', '.join(said)}{more}"

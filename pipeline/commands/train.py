@@ -45,32 +45,35 @@ def _add_data_arguments(parser: argparse._ArgumentGroup) -> None:
 def _add_network_arguments(parser: argparse._ArgumentGroup) -> None:
     base = parser.add_mutually_exclusive_group()
     base.add_argument("--backbone", metavar="torchvision:NAME", help="start from torchvision's weights")
-    base.add_argument("--from", dest="base", default="default", metavar="CKPT", help="start from a checkpoint")
+    start = "start from a checkpoint; without either, from the embedded `default`"
+    base.add_argument("--from", dest="base", default="default", metavar="CKPT", help=start)
     parser.add_argument("--heads", nargs="+", choices=HEADS, default=[], help="without it, all that the data teach")
     parser.add_argument("--box-per-class", action="store_true", help="a box for each class, not one for all")
     parser.add_argument("--attach", choices=ATTACH, help="where the heads stand")
-    parser.add_argument("--size", type=at_least(32), metavar="PX", help="side of the network's input")
+    size = "side of the network's input; without it the base's, of torchvision's 160"
+    parser.add_argument("--size", type=at_least(32), metavar="PX", help=size)
     parser.add_argument("--initial", choices=("small", "xavier", "he"), help="random values, with --regime scratch")
 
 
 def _add_training_arguments(parser: argparse._ArgumentGroup) -> None:
     parser.add_argument("--regime", choices=REGIMES, default="frozen", help="see docs/models.md")
-    parser.add_argument("--epochs", type=at_least(1), metavar="N")
-    parser.add_argument("--batch", type=at_least(2), metavar="N")
+    parser.add_argument("--epochs", type=at_least(1), metavar="N", help="this and what follows: usual by regime")
+    parser.add_argument("--batch", type=at_least(2), metavar="N", help="pictures a step")
     parser.add_argument("--rate", type=positive, metavar="R", help="learning rate of the heads")
-    parser.add_argument("--backbone-rate", type=positive, metavar="R")
+    parser.add_argument("--backbone-rate", type=positive, metavar="R", help="of a backbone that learns")
     parser.add_argument("--weight-decay", type=share, metavar="D", help="how hard weights are pulled to 0")
     parser.add_argument("--weights", nargs="+", metavar="HEAD=W|learned", help="how much each loss counts")
-    parser.add_argument("--box-loss", choices=("smooth-l1", "l2", "giou"), default="smooth-l1")
-    parser.add_argument("--label-smoothing", type=share, metavar="S")
+    parser.add_argument("--box-loss", choices=("smooth-l1", "l2", "giou"), default="smooth-l1", help="of the localizer")
+    parser.add_argument("--label-smoothing", type=share, metavar="S", help="share of a tag's target that all tags get")
     parser.add_argument("--no-balance", action="store_true", help="every picture counts the same, not every class")
-    parser.add_argument("--average", type=share, default=0.998, metavar="KEEP", help="running mean of the weights")
+    average = "what a step leaves of the running mean of the weights"
+    parser.add_argument("--average", type=share, default=0.998, metavar="KEEP", help=average)
     parser.add_argument("--patience", type=at_least(1), metavar="N", help="stop after N epochs without a better one")
     parser.add_argument("--find-rate", action="store_true", help="print how the loss answers to the rate, and stop")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of a backbone that learns")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--seed", type=at_least(0), default=0, metavar="N")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="features of frozen backbones")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the backbone computes")
+    parser.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="of the split and of all chance")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="where features of frozen backbones are kept")
     parser.add_argument("--logdir", type=Path, metavar="DIR", help="curves and pictures for TensorBoard")
 
 
@@ -107,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
     from models.learn import Surroundings, learn
     from models.recipe import input_size
     from models.targets import plan_labels
-    from pipeline.commands.learning import found_lines, plan_lines, read_data
+    from pipeline.commands.learning import before_lines, found_lines, plan_lines, read_data
     from pipeline.commands.watching import Watcher
 
     _check_places(args)
@@ -119,7 +122,7 @@ def run(args: argparse.Namespace) -> int:
     say(*found_lines(data, val))
     plan = plan_labels(data, args.events, args.heads, box_per_class=args.box_per_class)
     _check_weights(args.weights or [], plan.heads)
-    say(*plan_lines(plan))
+    say(*plan_lines(plan), *before_lines(recipe, data, val))
     state = args.out.with_name(f".{args.out.name}.training")
     with Watcher(Console(), args.logdir) as watcher:
         around = Surroundings(watch=watcher, state=state, features=FeatureCache(args.cache or usual_folder()))

@@ -3,7 +3,8 @@
 cut        which pictures of the source a span shows, exactly            treatment  what must change to be playable
 recipe     cuts + sound + treatment: all that is known beforehand        command    recipe -> arguments of ffmpeg
 ffmpeg     runs the program                                              verify     the file against its recipe
-publish    temporary name, flush, rename                                 produce    encode, verify, publish
+produce    encode, verify, let it appear whole                           sound      how far a copy lags behind
+clips, reel, thumbs   a file for each moment, one of all that the reel lists, a picture of each at its peak
 """
 
 from pipeline.export.clips import VERSION, clip_key, clip_paths, clip_stems, export_clips, holds_key
