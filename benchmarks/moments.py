@@ -3,8 +3,9 @@
     python -m benchmarks.moments --clips DIR --event LABEL [--other DIR] [--seeds 5] [-- options of matchcut train]
 
 `--clips` holds a folder for each class. Of its scenes a fifth is kept from training (`--heldout 0.2`); a programme is
-composed of the events among them, of the other clips among them, and of clips from `--other`, which nobody trained on.
-Without sound that could tell: the crowd never rises. `matchcut run` finds; every seed parts the scenes anew.
+composed of the events among them, of the other clips among them, and of clips from `--other`. What the network that
+learning starts from was taught is left out. No sound could tell: the crowd never rises. `matchcut run` finds; every
+seed parts the scenes anew.
 """
 
 from __future__ import annotations
@@ -72,12 +73,14 @@ def asked(question: Question, seed: int, folder: Path, console: Console) -> Answ
 
 
 def _unseen(question: Question, checkpoint: Path) -> tuple[list[Path], list[Path]]:
-    """Clips of the event that took no part in training, and clips of anything else that took none. Raises DataError."""
-    kept = set(read_info(checkpoint).split["heldout"])
-    unseen = [path for path in clips_in(question.clips) if digest_of_file(path) in kept]
+    """Clips of the event that took no part in training, nor in that of the network before, and clips of anything else
+    that took none. Raises DataError."""
+    split = read_info(checkpoint).split
+    taught = {*split["train"], *split["val"]}
+    clips = [path for place in (question.clips, *question.other) for path in clips_in(place)]
+    unseen = [path for path in clips if digest_of_file(path) not in taught]
     events = [path for path in unseen if path.parent.name == question.event]
     background = [path for path in unseen if path.parent.name != question.event]
-    background += [path for place in question.other for path in clips_in(place)]
     if not events or not background:
         raise DataError(f"{question.clips}: no held-out clip of {question.event}, or of anything else. Give more clips")
     return events, background
