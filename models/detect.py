@@ -17,11 +17,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchvision.ops import batched_nms, generalized_box_iou_loss, sigmoid_focal_loss
+from torchvision.ops import batched_nms, box_iou, generalized_box_iou_loss, sigmoid_focal_loss
 
 _NEAR = 1.0  # cells around an object's middle that answer for it
 _LEAST_REACH = 1e-3
 _SAME = 0.55  # IoU from which two boxes of a class are one object
+_AGREE = 0.02  # how far boxes may lie apart, in (1 - IoU) squared, and still say much of each other
 _MOST = 100  # objects of a picture
 
 
@@ -101,7 +102,8 @@ class Objects(NamedTuple):
 
 
 def objects_in(cells_BhwA: Tensor, min_score: float) -> Objects:
-    """Boxes of all cells whose score is at least that, one for each object (NMS), clipped to the picture.
+    """Boxes of all cells whose score is at least that, one for each object (NMS), where those that it stands for say on
+    the whole, clipped to the picture.
 
     The score is the root of class probability times centre-ness.
     """
@@ -113,10 +115,24 @@ def objects_in(cells_BhwA: Tensor, min_score: float) -> Objects:
     size = torch.tensor([cells_BhwA.shape[2], cells_BhwA.shape[1]], device=score.device)
     middle = (torch.stack([column, row], dim=1) + 0.5) / size  # as `centres` has it, for these cells alone
     xyxy = _corners(middle, cells_BhwA[picture, row, column, labels + 1 :].exp()).clamp(0, 1)
-    kept = batched_nms(xyxy, score, picture * labels + label, _SAME)
+    group = picture * labels + label
+    kept = batched_nms(xyxy, score, group, _SAME)
     kept = kept[torch.argsort(picture[kept], stable=True)]
     if len(kept) > _MOST:
         rank = torch.arange(len(kept), device=kept.device)
         first = torch.searchsorted(picture[kept], picture[kept])
         kept = kept[rank - first < _MOST]
-    return Objects(picture[kept], xyxy[kept], score[kept], label[kept])
+    return Objects(picture[kept], _voted(xyxy, score, group, kept), score[kept], label[kept])
+
+
+def _voted(xyxy: Tensor, score: Tensor, group: Tensor, kept: Tensor) -> Tensor:
+    """The kept boxes, each the mean of all of its group, by their scores and by how much they are the same (box voting:
+    Softer-NMS, arXiv 1809.08545, with equal variances)."""
+    placed = xyxy[kept]
+    for one in set(group[kept].tolist()):
+        mine, everyone = (group[kept] == one).nonzero()[:, 0], (group == one).nonzero()[:, 0]
+        iou = box_iou(xyxy[kept[mine]], xyxy[everyone]).nan_to_num()
+        iou[torch.arange(len(mine)), torch.searchsorted(everyone, kept[mine])] = 1  # also of boxes without an area
+        weight = score[everyone] * torch.exp(-((1 - iou) ** 2) / _AGREE)
+        placed[mine] = weight @ xyxy[everyone] / weight.sum(dim=1, keepdim=True)
+    return placed

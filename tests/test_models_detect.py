@@ -102,6 +102,21 @@ def test_objects_come_by_picture_the_best_first() -> None:
     assert first == sorted(first, reverse=True) and len(first) == 2
 
 
+def test_where_an_object_lies_is_the_mean_of_what_its_cells_say_and_others_do_not_matter() -> None:
+    wanted = objects((1, 0.1, 0.1, 0.6, 0.7))
+    cells, known = knowing(wanted), assign(wanted, HEIGHT, WIDTH).label >= 0
+    cells[..., CLASSES][known] = SURE  # all are as sure
+    (row, column), *others = known[0].nonzero().tolist()
+    cells[0, row, column, CLASSES + 1] = torch.log(cells[0, row, column, CLASSES + 1].exp() + 0.02)  # further left
+    cells[0, 3, 5, 0] = cells[0, 3, 5, CLASSES] = SURE  # of another class, around all
+    cells[0, 3, 5, CLASSES + 1 :] = math.log(0.9)
+    found = objects_in(cells, 0.1)
+    (place,) = (found.label == 1).nonzero()[:, 0].tolist()
+    x0, y0, x1, y1 = found.xyxy[place].tolist()
+    assert [y0, x1, y1] == pytest.approx([0.1, 0.6, 0.7], abs=1e-5)
+    assert x0 == pytest.approx(0.1 - 0.02 / (len(others) + 1), abs=2e-3)
+
+
 def test_the_centres_of_cells_are_where_they_are_drawn() -> None:
     middle = centres(2, 4)
     np.testing.assert_allclose(middle[1, 0], [0.125, 0.75])
