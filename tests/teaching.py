@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import nn
 from models.data.dataset import Dataset
 from models.learn import Learned, Surroundings, learn
 from models.recipe import Recipe
+from models.spec import CheckpointInfo, read_info
 from models.stages import Progress
 from models.targets import Plan
 
@@ -21,6 +23,13 @@ SIDE_PX = 97  # for the embedded default, which has learned to see; a network of
 
 def watch(progress: Progress) -> None:
     assert np.isfinite(list(progress.epoch.losses.values())).all()
+
+
+def own_files(info: CheckpointInfo) -> dict[str, int]:
+    """How many files are in each part of the split of a checkpoint that went on from the embedded default, beside
+    those of the default."""
+    before = read_info(Path("models/weights/default.safetensors").resolve()).split
+    return {name: len({*digests} - {*before[name]}) for name, digests in info.split.items()}
 
 
 def taught(
