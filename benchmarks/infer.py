@@ -227,11 +227,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def print_cpu(trunks: Sequence[Trunk], batches: Sequence[int], rounds: int) -> None:
-    what = trunks, batches, rounds
     fast = [title for name in list(ways())[1:] for title in (f"{name} /s", "x fp32")]
-    print_table(("network", "batch", "eager /s", "served fp32 /s", "x eager", *fast), speed_rows(*what))
+    print_table(
+        ("network", "batch", "eager /s", "served fp32 /s", "x eager", *fast), speed_rows(trunks, batches, rounds)
+    )
     print("\n### What a head adds to the classifier alone\n")
-    print_table(("network", "batch", "served", f"{ALONE} alone /s", AGAIN, *HEADS, ALL), head_rows(*what))
+    print_table(
+        ("network", "batch", "served", f"{ALONE} alone /s", AGAIN, *HEADS, ALL), head_rows(trunks, batches, rounds)
+    )
 
 
 def here() -> str:

@@ -113,7 +113,8 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """All that training starts from: the network, what it is taught, chosen and judged by, and the regime's stages."""
+    """All that training starts from: the network, what it is taught, chosen and judged by, the regime's stages, and the
+    split of the network `before`."""
 
     network: Network
     kept: tuple[str, ...]
@@ -121,6 +122,7 @@ class Prepared:
     chosen_by: Part
     heldout: Part
     stages: Stages
+    before: Mapping[str, tuple[str, ...]]
 
     @property
     def digests(self) -> dict[str, tuple[str, ...]]:
@@ -177,6 +179,7 @@ def prepare_parts(  # noqa: PLR0917  the data and their parts, then what is made
         chosen_by=chosen_by,
         heldout=part("heldout"),
         stages=_stages(Lesson(network, chosen_by, material, recipe, memory), heads),
+        before=split_before(recipe),
     )
 
 
@@ -231,7 +234,7 @@ def checkpoint_info(
         calibrated=says_probabilities(network.spec, metrics.get("calibration", {})),
         training={"recipe": asdict(recipe), "opencv": cv2.__version__, **facts_of(taught), "stages": done},
         metrics=dict(metrics) | judge | {BF16: effect_of_bf16(network, shown)},
-        split=Seen.over_time(ready.digests, split_before(recipe)),
+        split=Seen.over_time(ready.digests, ready.before),
     )
 
 

@@ -175,7 +175,10 @@ def _boxes_shown(boxes: Sequence[Mapping[str, Any]]) -> str:
     """The first few: where from and where to, as fractions of the picture."""
     if not boxes:
         return ""
-    places = (" ".join(f"{x:.2f}" for x in box["xyxy"]) for box in boxes[:_SHOWN])
-    said = (f"{box['label']} {box['score']:.2f} at {place}".strip() for box, place in zip(boxes, places, strict=False))
+    said = (_box_shown(**box) for box in boxes[:_SHOWN])
     more = f" and {len(boxes) - _SHOWN} more" if len(boxes) > _SHOWN else ""
     return f"; box {', '.join(said)}{more}"
+
+
+def _box_shown(xyxy: Sequence[float], score: float, label: str, **_: str) -> str:
+    return f"{label} {score:.2f} at {' '.join(f'{x:.2f}' for x in xyxy)}".strip()
