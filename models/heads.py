@@ -141,7 +141,7 @@ class Standard(nn.Module):
     def measure(self, x: Tensor) -> None:
         """x (N, D) or (N, D, h, w). A channel that never changes stays as it is."""
         count = x.numel() // x.shape[1]
-        total, square = torch.zeros(2, x.shape[1], dtype=torch.float64)
+        total, square = torch.zeros(2, x.shape[1], dtype=torch.float64, device=x.device)
         for at in range(0, len(x), _CHUNK):
             by_channel = x[at : at + _CHUNK].double().transpose(0, 1).flatten(1)
             total += by_channel.sum(dim=1)
