@@ -275,7 +275,8 @@ class Lesson:
         """Backbone and these heads."""
         schedule, shown = self.recipe.schedule(len(self.material.rows)), self.chosen_by.pixels
         self.network.to(self.recipe.device)
-        job = whole(self.network, self.material, names, schedule)
+        scratch = self.recipe.regime == SCRATCH
+        job = whole(self.network, self.material, names, schedule, from_scratch=scratch)
         return Stage(job, schedule, lambda: answers(self.network, shown, names))
 
     def on_features(self, names: Sequence[str], schedule: Schedule) -> Stage:

@@ -70,8 +70,12 @@ def heads_on(
     )
 
 
-def whole(network: Network, material: Material, names: Sequence[str], schedule: Schedule) -> Job:
+def whole(
+    network: Network, material: Material, names: Sequence[str], schedule: Schedule, *, from_scratch: bool = False
+) -> Job:
     """Backbone and these heads, each at its own rate, on pictures that are varied anew each time.
+
+    A BatchNorm that knows its statistics keeps them: eight pictures are a poor sample of what thousands had measured.
 
     Where no head knows the map's size, the first half of the steps has smaller pictures (arXiv 2104.00298). The network
     computes on the device where it lies; what it is wrong by is small, and computed on the CPU.
@@ -82,6 +86,8 @@ def whole(network: Network, material: Material, names: Sequence[str], schedule: 
 
     def loss_of(index: Ints, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         network.train()
+        if not from_scratch:
+            _keep_statistics(network.backbone)
         rows = material.rows[index]
         known = material.targets.rows(torch.from_numpy(rows))
         scale = _SMALL if step < small_steps else 1.0
@@ -99,6 +105,13 @@ def whole(network: Network, material: Material, names: Sequence[str], schedule: 
         count=len(material.rows),
         weights=material.weigher(names),
     )
+
+
+def _keep_statistics(backbone: nn.Module) -> None:
+    """BatchNorm as when it is served; its scale and shift go on learning."""
+    for layer in backbone.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eval()
 
 
 def heads_of(network: Network, names: Iterable[str]) -> dict[str, Head]:

@@ -18,6 +18,7 @@ from models.stages import Progress
 from models.targets import Plan
 
 QUICK = 12  # epochs: enough for colours
+WEIGHTS = Path("models/weights/default.safetensors").resolve()
 SIDE_PX = 97  # for the embedded default, which has learned to see; a network of random values has not
 
 
@@ -28,7 +29,7 @@ def watch(progress: Progress) -> None:
 def own_files(info: CheckpointInfo) -> dict[str, int]:
     """How many files are in each part of the split of a checkpoint that went on from the embedded default, beside
     those of the default."""
-    before = read_info(Path("models/weights/default.safetensors").resolve()).split
+    before = read_info(WEIGHTS).split
     return {name: len({*digests} - {*before[name]}) for name, digests in info.split.items()}
 
 

@@ -12,7 +12,7 @@ import torch
 
 from models.backbone import Features
 from models.cache import FeatureCache
-from models.checkpoint import save
+from models.checkpoint import load, save
 from models.features import FeatureReader
 from models.folds import learn_in_folds
 from models.learn import Learned, Surroundings, split, try_rates
@@ -23,7 +23,7 @@ from models.targets import Plan, plan_labels
 from pipeline.errors import DataError
 from tests import networks
 from tests.lessons import dataset, relabelled, scenes
-from tests.teaching import BOTH, BOXES, COLOURS, QUICK, SIDE_PX, own_files, same, taught, watch
+from tests.teaching import BOTH, BOXES, COLOURS, QUICK, SIDE_PX, WEIGHTS, own_files, same, taught, watch
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +146,18 @@ def test_finetuning_moves_the_backbone_more_slowly_than_the_heads() -> None:
     assert schedule.backbone_rate < schedule.rate
     joint = Recipe(regime="joint").schedule(1000)
     assert joint.backbone_rate == joint.rate
+
+
+@pytest.mark.parametrize(("regime", "measures"), [("finetune", False), ("joint", False), ("scratch", True)])
+def test_only_from_scratch_does_batchnorm_measure_anew(regime: str, measures: bool) -> None:
+    before = load(WEIGHTS)[0].backbone.state_dict()
+    learned = taught(dataset(4, side_px=SIDE_PX), COLOURS, "default", regime=regime, epochs=1)
+    after = learned.network.backbone.state_dict()
+    moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    statistics = {name for name in before if "running_" in name}
+    assert statistics
+    assert (moved & statistics == statistics) if measures else not moved & statistics
+    assert {name for name in moved if name.endswith("weight")}
 
 
 def test_a_backbone_that_learns_from_few_pictures_takes_small_batches_and_more_epochs() -> None:
