@@ -100,16 +100,17 @@ def _parts(answers: Mapping[str, Tensor], targets: Targets, weights: LossWeights
 
 
 def tag_loss(logits_BT: Tensor, tag_B: Tensor, label_smoothing: float = 0.0, share: tuple[float, ...] = ()) -> Tensor:
-    """Cross-entropy over the pictures whose tag is known (>= 0); `share` (T,) are the weights of the classes."""
-    total = functional.cross_entropy(
-        logits_BT,
-        tag_B,
-        weight=torch.tensor(share) if share else None,
-        ignore_index=-1,
-        reduction="sum",
-        label_smoothing=label_smoothing,
+    """Cross-entropy over the pictures whose tag is known (>= 0), each as heavy as its class: `share` (T,).
+
+    Not torch's own weights: with smoothing they would weigh what is smoothed over, so that rare classes pull at the
+    pictures of common ones.
+    """
+    losses_B = functional.cross_entropy(
+        logits_BT, tag_B, ignore_index=-1, reduction="none", label_smoothing=label_smoothing
     )
-    return total / (tag_B >= 0).sum().clamp(min=1)
+    if share:
+        losses_B = losses_B * torch.tensor(share)[tag_B]  # of an unknown tag the loss is 0
+    return losses_B.sum() / (tag_B >= 0).sum().clamp(min=1)
 
 
 def soft_tag_loss(logits_BT: Tensor, probs_BT: Tensor) -> Tensor:

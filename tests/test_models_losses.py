@@ -140,6 +140,13 @@ def test_attributes_are_weighed_together() -> None:
     assert {name: float(other[name] / usual[name]) for name in answers} == {attribute(0): 2.0, attribute(1): 2.0}
 
 
+def test_what_is_smoothed_over_weighs_as_the_picture_does() -> None:
+    logits, share = torch.tensor([[1.0, -2.0, 0.5]]), (0.1, 4.0, 1.0)
+    for tag, weight in enumerate(share):
+        usual = tag_loss(logits, torch.tensor([tag]), 0.1)
+        assert tag_loss(logits, torch.tensor([tag]), 0.1, share) == pytest.approx(weight * float(usual))
+
+
 def test_smoothed_labels_leave_something_to_every_other_class() -> None:
     """Cross-entropy with 1 - s + s/C on the true class and s/C on each other one (arXiv 1512.00567, 7)."""
     logits, tag = torch.tensor([[2.0, 0.0, -1.0]]), torch.tensor([0])
