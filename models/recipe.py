@@ -17,7 +17,7 @@ IMAGENET_SIDE_PX = 160
 _EPOCHS = {FROZEN: 60, FINETUNE: 20, JOINT: 20, SEQUENTIAL: 20, SCRATCH: 60}
 _FROZEN_BATCH, _BATCH = 64, 32
 _LEAST_BATCH, _STEPS_AN_EPOCH, _LEAST_STEPS = 8, 30, 1000  # a backbone learns by steps: few pictures come more often
-_RATES = {FROZEN: (0.02, 0.0), FINETUNE: (0.01, 0.004), JOINT: (0.004, 0.004), SEQUENTIAL: (0.01, 0.004)}
+_RATES = {FROZEN: (0.02, 0.0), FINETUNE: (0.01, 0.002), JOINT: (0.004, 0.004), SEQUENTIAL: (0.01, 0.002)}
 _DECAY, _FROZEN_DECAY = 5e-4, 0.02  # of weights; heads alone, which see every feature a hundred times, need the more
 _SCRATCH_RATES = (0.05, 0.05)  # of the heads, of the backbone
 
@@ -63,9 +63,9 @@ class Recipe:
     def schedule(self, pictures: int, regime: str | None = None) -> Schedule:
         """Rates, batch and epochs of the recipe's regime, or of another one that it passes through, for so many."""
         regime = regime or self.regime
-        rate, backbone_rate = _RATES.get(regime, _SCRATCH_RATES)
         usual = _FROZEN_BATCH if regime == FROZEN else min(_BATCH, max(_LEAST_BATCH, pictures // _STEPS_AN_EPOCH))
         batch = self.batch or usual
+        rate, backbone_rate = _rates(regime, batch)
         least = 0 if regime == FROZEN else _LEAST_STEPS * min(batch, pictures) // pictures
         return Schedule(
             epochs=self.epochs or max(_EPOCHS[regime], least),
@@ -105,6 +105,16 @@ class Recipe:
         """How pictures are varied. What says *where* must see most of the picture."""
         smallest = 0.5 if plan.boxes or plan.detector or plan.points else 0.35
         return Augmentation(smallest_area=smallest, stretch=1.33, light=0.3, partners=partners(plan.points))
+
+
+def _rates(regime: str, batch: int) -> tuple[float, float]:
+    """Of the heads and of the backbone, which has much to lose: in small batches it goes by the root of their size
+    (arXiv 1404.5997), as the noise of their gradients does."""
+    rate, backbone_rate = _RATES.get(regime, _SCRATCH_RATES)
+    if regime in (FROZEN, SCRATCH):
+        return rate, backbone_rate
+    calm = (batch / _BATCH) ** 0.5
+    return rate * calm if regime == JOINT else rate, backbone_rate * calm
 
 
 def input_size(recipe: Recipe) -> tuple[int, int]:

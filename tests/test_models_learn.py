@@ -146,6 +146,10 @@ def test_finetuning_moves_the_backbone_more_slowly_than_the_heads() -> None:
     assert schedule.backbone_rate < schedule.rate
     joint = Recipe(regime="joint").schedule(1000)
     assert joint.backbone_rate == joint.rate
+    few = Recipe(regime="finetune").schedule(100)
+    assert few.batch == schedule.batch / 4
+    assert (few.rate, few.backbone_rate) == (schedule.rate, schedule.backbone_rate / 2)
+    assert Recipe(regime="joint").schedule(100).rate == joint.rate / 2
 
 
 @pytest.mark.parametrize(("regime", "measures"), [("finetune", False), ("joint", False), ("scratch", True)])

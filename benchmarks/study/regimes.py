@@ -23,6 +23,7 @@ def regime() -> Question:
     ways = {name: replace(known, recipe=replace(FROZEN, regime=name, epochs=epochs[name])) for name in arms}
     return Question(
         name="regime",
+        version=2,
         asks="How much of the network should learn: heads alone (frozen), the backbone slowly (finetune), both at one "
         "rate (joint), or classes first and boxes after (sequential)?",
         how="330 pictures of raccoons and fruit with boxes and 132 of 22 sports without; one network for 26 classes "

@@ -37,10 +37,11 @@ def shuffle() -> Question:
     pairs = tuple((f"{name}, shuffled", f"{name}, in order") for name in recipes)
     return Question(
         name="shuffle",
+        version=2,
         asks="Should pictures come shuffled, or in their order?",
         how="440 photographs of 22 sports, class after class when in order. `heads` learn on frozen mobilenet_v2; "
-        "`finetune` moves the backbone too, with batches of a few classes for its BatchNorm. The running mean of "
-        "the weights, which smooths the order away in part, is kept as always. Of `finetune` one third is judged.",
+        "`finetune` moves the backbone too. The running mean of the weights, which smooths the order away in part, is "
+        "kept as always. Of `finetune` one third is judged.",
         arms=tuple(Arm(name=name, way=way, seconds=30 if way.folds == THIRDS else 60) for name, way in ways.items()),
         columns=(TOP1,),
         findings=tuple(Compared(column=TOP1, arms=pair) for pair in pairs),
