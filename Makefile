@@ -66,7 +66,7 @@ train: $(READY) ## DATA=folder EVENTS="dunk goal" OUT=model.safetensors: learn l
 	@$(BIN)/matchcut train --out "$$OUT" $${EVENTS:+--events $$EVENTS} -- "$$DATA"
 
 test: $(READY) ## the tests, without those that need a GPU
-	@$(BIN)/python -m pytest -q -m "not gpu"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not gpu" -n 2 --dist loadfile
 
 check: $(READY) ## lint, format, types, hooks
 	@$(BIN)/ruff check .
