@@ -173,7 +173,7 @@ CHOICE = Choice(setting="red", because="because it is warm", column=TOP1, arm="r
     ("found", "verdict"),
     [
         (CLEAR, "these figures bear it out."),
-        (UNCLEAR, "nothing that was tried is better by more than the spread over seeds."),
+        (UNCLEAR, "nothing that was tried is better in class right by more than the spread over seeds."),
         (
             {"red": CLEAR["blue"], "blue": CLEAR["red"]},
             "in these figures others are better: blue by 10.0 ± 2.5 points.",

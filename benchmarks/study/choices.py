@@ -30,7 +30,8 @@ class Choice:
             return f"{chosen}; in these figures others are better: {listed(better)}."
         if all(gap.clear for gap in ahead.values()):
             return f"{chosen}; these figures bear it out."
-        return f"{chosen}; nothing that was tried is better by more than the spread over seeds."
+        known = f"nothing that was tried is better in {self.column.title} by more than the spread over seeds"
+        return f"{chosen}; {known}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
