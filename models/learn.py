@@ -209,13 +209,15 @@ def run_through(ready: Prepared, plan: Plan, recipe: Recipe, around: Surrounding
     return run.through(ready.stages, recipe.seed)
 
 
-def try_rates(data: Dataset, val: Dataset | None, plan: Plan, recipe: Recipe, around: Surroundings) -> RateCurve:
-    """How the loss of the regime's main stage answers to the rate, after the stages before it."""
+def try_rates(
+    data: Dataset, val: Dataset | None, plan: Plan, recipe: Recipe, around: Surroundings
+) -> tuple[RateCurve, Schedule]:
+    """How the loss of the regime's main stage answers to the rate, after the stages before it; and what it is times."""
     ready = prepare(data, val, plan, recipe, around.features)
     main = [name for name, _ in ready.stages].index("classes" if recipe.regime == SEQUENTIAL else recipe.regime)
     Run(ready.network, ready.chosen_by.truth, around.watch).through(ready.stages[:main], recipe.seed)
     stage = ready.stages[main][1]()
-    return find_rate(stage.job, stage.schedule, recipe.seed)
+    return find_rate(stage.job, stage.schedule, recipe.seed), stage.schedule
 
 
 def checkpoint_info(

@@ -66,6 +66,8 @@ class Recipe:
         usual = _FROZEN_BATCH if regime == FROZEN else min(_BATCH, max(_LEAST_BATCH, pictures // _STEPS_AN_EPOCH))
         batch = self.batch or usual
         rate, backbone_rate = _rates(regime, batch)
+        if regime == JOINT and self.rate:
+            backbone_rate = self.rate
         least = 0 if regime == FROZEN else _LEAST_STEPS * min(batch, pictures) // pictures
         return Schedule(
             epochs=self.epochs or max(_EPOCHS[regime], least),
@@ -113,7 +115,7 @@ def _rates(regime: str, batch: int) -> tuple[float, float]:
     rate, backbone_rate = _RATES.get(regime, _SCRATCH_RATES)
     if regime in (FROZEN, SCRATCH):
         return rate, backbone_rate
-    calm = (batch / _BATCH) ** 0.5
+    calm = min(1.0, batch / _BATCH) ** 0.5
     return rate * calm if regime == JOINT else rate, backbone_rate * calm
 
 

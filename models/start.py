@@ -147,8 +147,8 @@ def measure_batchnorm(network: Network, pixels: npt.NDArray[np.uint8]) -> None:
     """Give BatchNorm layers that never measured anything the statistics of these pictures, and change no answer.
 
     Weights converted from a network whose BatchNorm was folded into its convolutions hold mean 0 and variance 1
-    everywhere; trained as they are, the first step would normalise what was never meant to be. Here each layer's mean
-    and variance become those of its input, and its scale and shift undo that; kernels shrink so that the variance is 1.
+    everywhere, and kernels of all sizes, which one rate does not suit. Here each layer's mean and variance become those
+    of its input, and its scale and shift undo that; kernels shrink so that the variance is 1.
     """
     trunk = network.backbone.trunk
     layers = {name: layer for name, layer in trunk.named_modules() if isinstance(layer, nn.BatchNorm2d)}

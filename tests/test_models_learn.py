@@ -12,18 +12,19 @@ import torch
 
 from models.backbone import Features
 from models.cache import FeatureCache
-from models.checkpoint import load, save
+from models.checkpoint import save
 from models.features import FeatureReader
 from models.folds import learn_in_folds
-from models.learn import Learned, Surroundings, split, try_rates
+from models.learn import Learned, Surroundings, learn, split, try_rates
 from models.network import BOX, EVENTS, OBJECTS, POINTS, TAGS, Network, attribute
 from models.recipe import Recipe
 from models.stages import Progress
+from models.start import start
 from models.targets import Plan, plan_labels
 from pipeline.errors import DataError
 from tests import networks
 from tests.lessons import dataset, relabelled, scenes
-from tests.teaching import BOTH, BOXES, COLOURS, QUICK, SIDE_PX, WEIGHTS, own_files, same, taught, watch
+from tests.teaching import BOTH, BOXES, COLOURS, QUICK, SIDE_PX, own_files, same, taught, watch
 
 
 @pytest.fixture(scope="module")
@@ -150,12 +151,15 @@ def test_finetuning_moves_the_backbone_more_slowly_than_the_heads() -> None:
     assert few.batch == schedule.batch / 4
     assert (few.rate, few.backbone_rate) == (schedule.rate, schedule.backbone_rate / 2)
     assert Recipe(regime="joint").schedule(100).rate == joint.rate / 2
+    assert Recipe(regime="joint", rate=0.01).schedule(100).backbone_rate == 0.01
+    assert Recipe(regime="finetune", batch=128).schedule(1000).backbone_rate == schedule.backbone_rate
 
 
 @pytest.mark.parametrize(("regime", "measures"), [("finetune", False), ("joint", False), ("scratch", True)])
 def test_only_from_scratch_does_batchnorm_measure_anew(regime: str, measures: bool) -> None:
-    before = load(WEIGHTS)[0].backbone.state_dict()
-    learned = taught(dataset(4, side_px=SIDE_PX), COLOURS, "default", regime=regime, epochs=1)
+    data, recipe = dataset(4, side_px=SIDE_PX), Recipe(regime=regime, epochs=1, size_px=SIDE_PX)
+    before = start(recipe, COLOURS)[0].backbone.state_dict()
+    learned = learn(data, None, COLOURS, recipe, Surroundings(watch=watch))
     after = learned.network.backbone.state_dict()
     moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
     statistics = {name for name in before if "running_" in name}
@@ -395,5 +399,6 @@ def test_rates_are_tried_without_training_anything(base: str) -> None:
     data = dataset(8, boxed=True)
     for regime in ("frozen", "sequential"):
         recipe = Recipe(base=base, regime=regime, epochs=1)
-        curve = try_rates(data, None, BOTH, recipe, Surroundings(watch=watch))
+        curve, schedule = try_rates(data, None, BOTH, recipe, Surroundings(watch=watch))
+        assert schedule == recipe.schedule(len(split(data, None, 0)["train"]))
         assert curve.best > 0 and len(curve.losses) > 5

@@ -72,6 +72,8 @@ def test_masked_losses_are_those_of_the_known_pictures_alone(known: list[bool], 
     tag = torch.where(mask, torch.arange(count) % 4, -1)
     hidden = torch.where(mask[:, None], aim, NAN)
     assert tag_loss(logits, tag) == pytest.approx(float(tag_loss(logits[mask], tag[mask])), abs=1e-5)
+    known_loss = float(tag_loss(logits[mask], tag[mask], 0.1, (0.5, 1.0, 2.0, 4.0)))
+    assert tag_loss(logits, tag, 0.1, (0.5, 1.0, 2.0, 4.0)) == pytest.approx(known_loss, abs=1e-5)
     assert box_loss(boxes, hidden, kind) == pytest.approx(float(box_loss(boxes[mask], aim[mask], kind)), abs=1e-5)
     yes = torch.where(hidden.isnan(), NAN, (hidden > 0.5).float())
     assert event_loss(logits, yes) == pytest.approx(float(event_loss(logits[mask], yes[mask])), abs=1e-5)

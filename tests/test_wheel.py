@@ -25,8 +25,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("wheel")
     (base / "source").mkdir()
     for name in PACKED:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, base / "source" / name)
+        if (ROOT / name).is_dir():  # without what other processes are compiling there
+            shutil.copytree(ROOT / name, base / "source" / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, base / "source" / name)
     subprocess.run(
         [sys.executable, "-c", BUILD, str(base)], cwd=base / "source", capture_output=True, text=True, check=True
     )

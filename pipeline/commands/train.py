@@ -58,7 +58,9 @@ def _add_network_arguments(parser: argparse._ArgumentGroup) -> None:
 def _add_training_arguments(parser: argparse._ArgumentGroup) -> None:
     parser.add_argument("--regime", choices=REGIMES, default="frozen", help="see docs/models.md")
     parser.add_argument("--epochs", type=at_least(1), metavar="N", help="this and what follows: usual by regime")
-    parser.add_argument("--batch", type=at_least(2), metavar="N", help="pictures a step")
+    parser.add_argument(
+        "--batch", type=at_least(2), metavar="N", help="pictures a step; a backbone's usual rate goes by its root"
+    )
     parser.add_argument("--rate", type=positive, metavar="R", help="learning rate of the heads")
     parser.add_argument("--backbone-rate", type=positive, metavar="R", help="of a backbone that learns")
     parser.add_argument("--weight-decay", type=share, metavar="D", help="how hard weights are pulled to 0")
@@ -244,8 +246,7 @@ def _rate_lines(data: Dataset, val: Dataset | None, plan: Plan, recipe: Recipe, 
     """The loss by rate, a line for each fifth step, and what to use."""
     from models.learn import try_rates
 
-    schedule = recipe.schedule(len(data))
-    curve = try_rates(data, val, plan, recipe, around)
+    curve, schedule = try_rates(data, val, plan, recipe, around)
     for factor, loss in list(zip(curve.factors, curve.losses, strict=True))[::5]:
         yield f"rate {schedule.rate * factor:.2e}, backbone {schedule.backbone_rate * factor:.2e}: loss {loss:.3f}"
     rate, backbone_rate = schedule.rate * curve.best, schedule.backbone_rate * curve.best
