@@ -17,9 +17,14 @@ IMAGENET_SIDE_PX = 160
 _EPOCHS = {FROZEN: 60, FINETUNE: 20, JOINT: 20, SEQUENTIAL: 20, SCRATCH: 60}
 _FROZEN_BATCH, _BATCH = 64, 32
 _LEAST_BATCH, _STEPS_AN_EPOCH, _LEAST_STEPS = 8, 30, 1000  # a backbone learns by steps: few pictures come more often
-_RATES = {FROZEN: (0.02, 0.0), FINETUNE: (0.01, 0.002), JOINT: (0.004, 0.004), SEQUENTIAL: (0.01, 0.002)}
+_RATES = {  # of the heads, of the backbone
+    FROZEN: (0.02, 0.0),
+    FINETUNE: (0.01, 0.002),
+    JOINT: (0.004, 0.004),
+    SEQUENTIAL: (0.01, 0.002),
+    SCRATCH: (0.05, 0.05),
+}
 _DECAY, _FROZEN_DECAY = 5e-4, 0.02  # of weights; heads alone, which see every feature a hundred times, need the more
-_SCRATCH_RATES = (0.05, 0.05)  # of the heads, of the backbone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,19 +70,28 @@ class Recipe:
         regime = regime or self.regime
         usual = _FROZEN_BATCH if regime == FROZEN else min(_BATCH, max(_LEAST_BATCH, pictures // _STEPS_AN_EPOCH))
         batch = self.batch or usual
-        rate, backbone_rate = _rates(regime, batch)
-        if regime == JOINT and self.rate:
-            backbone_rate = self.rate
+        rate, backbone_rate = self._rates(regime, batch)
         least = 0 if regime == FROZEN else _LEAST_STEPS * min(batch, pictures) // pictures
         return Schedule(
             epochs=self.epochs or max(_EPOCHS[regime], least),
             batch=batch,
-            rate=self.rate or rate,
-            backbone_rate=self.backbone_rate if self.backbone_rate is not None else backbone_rate,
+            rate=rate,
+            backbone_rate=backbone_rate,
             weight_decay=self._decay(regime),
             average=self.average,
             shuffle=self.shuffle,
         )
+
+    def _rates(self, regime: str, batch: int) -> tuple[float, float]:
+        """Of the heads and of the backbone, as given or as usual. A backbone that was taught has much to lose: in small
+        batches its usual rate goes by the root of their size (arXiv 1404.5997), as the noise of gradients does."""
+        rate, backbone_rate = _RATES[regime]
+        if regime != SCRATCH:
+            backbone_rate *= min(1.0, batch / _BATCH) ** 0.5
+        rate = self.rate or (backbone_rate if regime == JOINT else rate)
+        if self.backbone_rate is not None:
+            return rate, self.backbone_rate
+        return rate, rate if regime == JOINT else backbone_rate
 
     def _decay(self, regime: str) -> float:
         if self.weight_decay is not None:
@@ -107,16 +121,6 @@ class Recipe:
         """How pictures are varied. What says *where* must see most of the picture."""
         smallest = 0.5 if plan.boxes or plan.detector or plan.points else 0.35
         return Augmentation(smallest_area=smallest, stretch=1.33, light=0.3, partners=partners(plan.points))
-
-
-def _rates(regime: str, batch: int) -> tuple[float, float]:
-    """Of the heads and of the backbone, which has much to lose: in small batches it goes by the root of their size
-    (arXiv 1404.5997), as the noise of their gradients does."""
-    rate, backbone_rate = _RATES.get(regime, _SCRATCH_RATES)
-    if regime in (FROZEN, SCRATCH):
-        return rate, backbone_rate
-    calm = min(1.0, batch / _BATCH) ** 0.5
-    return rate * calm if regime == JOINT else rate, backbone_rate * calm
 
 
 def input_size(recipe: Recipe) -> tuple[int, int]:

@@ -70,9 +70,7 @@ def heads_on(
     )
 
 
-def whole(
-    network: Network, material: Material, names: Sequence[str], schedule: Schedule, *, from_scratch: bool = False
-) -> Job:
+def whole(network: Network, material: Material, names: Sequence[str], schedule: Schedule, *, from_scratch: bool) -> Job:
     """Backbone and these heads, each at its own rate, on pictures that are varied anew each time.
 
     A BatchNorm that knows its statistics keeps them: eight pictures are a poor sample of what thousands had measured.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,12 @@ from torch import nn
 from models.data.dataset import Dataset
 from models.learn import Learned, Surroundings, learn
 from models.recipe import Recipe
+from models.resolve import resolve
 from models.spec import CheckpointInfo, read_info
 from models.stages import Progress
 from models.targets import Plan
 
 QUICK = 12  # epochs: enough for colours
-WEIGHTS = Path("models/weights/default.safetensors").resolve()
 SIDE_PX = 97  # for the embedded default, which has learned to see; a network of random values has not
 
 
@@ -29,7 +28,7 @@ def watch(progress: Progress) -> None:
 def own_files(info: CheckpointInfo) -> dict[str, int]:
     """How many files are in each part of the split of a checkpoint that went on from the embedded default, beside
     those of the default."""
-    before = read_info(WEIGHTS).split
+    before = read_info(resolve("default").path).split
     return {name: len({*digests} - {*before[name]}) for name, digests in info.split.items()}
 
 

@@ -147,11 +147,15 @@ def test_finetuning_moves_the_backbone_more_slowly_than_the_heads() -> None:
     assert schedule.backbone_rate < schedule.rate
     joint = Recipe(regime="joint").schedule(1000)
     assert joint.backbone_rate == joint.rate
+    assert Recipe(regime="joint", rate=0.01).schedule(100).backbone_rate == 0.01
+
+
+def test_a_backbone_learns_more_slowly_in_small_batches_and_no_faster_in_large_ones() -> None:
+    schedule, joint = (Recipe(regime=regime).schedule(1000) for regime in ("finetune", "joint"))
     few = Recipe(regime="finetune").schedule(100)
     assert few.batch == schedule.batch / 4
     assert (few.rate, few.backbone_rate) == (schedule.rate, schedule.backbone_rate / 2)
     assert Recipe(regime="joint").schedule(100).rate == joint.rate / 2
-    assert Recipe(regime="joint", rate=0.01).schedule(100).backbone_rate == 0.01
     assert Recipe(regime="finetune", batch=128).schedule(1000).backbone_rate == schedule.backbone_rate
 
 
