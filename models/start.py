@@ -148,7 +148,8 @@ def measure_batchnorm(network: Network, pixels: npt.NDArray[np.uint8]) -> None:
 
     Weights converted from a network whose BatchNorm was folded into its convolutions hold mean 0 and variance 1
     everywhere, and kernels of all sizes, which one rate does not suit. Here each layer's mean and variance become those
-    of its input, and its scale and shift undo that; kernels shrink so that the variance is 1.
+    of its input, and its scale and shift undo that; kernels shrink so that the variance is 1. A layer that reads no
+    convolution of its own stays as it is.
     """
     trunk = network.backbone.trunk
     layers = {name: layer for name, layer in trunk.named_modules() if isinstance(layer, nn.BatchNorm2d)}
@@ -157,6 +158,8 @@ def measure_batchnorm(network: Network, pixels: npt.NDArray[np.uint8]) -> None:
     for name, (mean, variance) in _input_statistics(network, layers, pixels).items():
         layer = layers[name]
         kernel = _convolution_before(trunk, name)
+        if kernel is None:
+            continue
         spread = (variance + layer.eps).sqrt()
         with torch.no_grad():
             scale = layer.weight / math.sqrt(1 + layer.eps)
@@ -199,10 +202,8 @@ def _input_statistics(
     }
 
 
-def _convolution_before(trunk: fx.GraphModule, name: str) -> nn.Conv2d:
-    """The layer whose output a BatchNorm layer reads. Raises ConfigError where that is no convolution of its own."""
+def _convolution_before(trunk: fx.GraphModule, name: str) -> nn.Conv2d | None:
+    """The layer whose output a BatchNorm layer reads; None where that is no convolution of its own."""
     before = read_by(trunk, name)
     layer = trunk.get_submodule(str(before.target)) if before.op == "call_module" else None
-    if not isinstance(layer, nn.Conv2d) or layer.bias is not None:
-        raise ConfigError(f"{name} reads no convolution: these weights cannot be fine-tuned. Use --regime frozen")
-    return layer
+    return layer if isinstance(layer, nn.Conv2d) and layer.bias is None else None

@@ -125,7 +125,7 @@ def write_results(video: Video, folder: Path, making: Making, state: State) -> R
     """
     began = time.monotonic()
     standing = standing_report(folder)
-    predictions = load_predictions(folder)
+    predictions = load_predictions(folder, features=False)  # nothing that is published reads them
     moments = find_moments(predictions, making.config, calibrated=making.model.calibrated)
     known = {*state.files, *(_files(standing) if standing else ()), *_planned(moments)}
     state = state.without(PUBLISH, PUBLISH_WITHOUT_CLIPS).owning(known)

@@ -125,6 +125,16 @@ def test_batchnorm_that_was_folded_away_is_measured_and_no_answer_changes() -> N
     assert same(before, known)  # it measured something in its time
 
 
+def test_a_batchnorm_whose_convolution_cannot_shrink_stays_as_it_is() -> None:
+    network, pixels = folded(load(Path("models/weights/default.safetensors"))[0]), networks.pictures(16, side_px=128)
+    kernel = next(layer for layer in network.backbone.modules() if isinstance(layer, nn.Conv2d))
+    kernel.bias = nn.Parameter(torch.zeros(kernel.out_channels))
+    measure_batchnorm(network, pixels)
+    first, second = [layer for layer in network.backbone.modules() if isinstance(layer, nn.BatchNorm2d)][:2]
+    assert float(first.running_mean.abs().max()) == 0
+    assert float(second.running_mean.abs().max()) > 0
+
+
 @pytest.mark.parametrize(
     ("name", "spread"), [("small", 0.01), ("xavier", (2 / (27 + 24 * 9)) ** 0.5), ("he", (2 / (24 * 9)) ** 0.5)]
 )

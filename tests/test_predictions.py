@@ -8,6 +8,7 @@ import re
 import struct
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,7 @@ def test_predictions_come_back_as_they_were(tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("p")
     save_predictions(folder, what, "the key")
     assert plain(load_predictions(folder)) == plain(what)
+    assert plain(load_predictions(folder, features=False)) == plain(replace(what, features=None))
     assert stored_key(folder) == "the key"
 
 

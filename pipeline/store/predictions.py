@@ -21,6 +21,7 @@ NAME = "predictions.npz"
 SCHEMA = "matchcut.predictions/1"
 MAX_ARRAY_BYTES = 2 << 30
 _SIGNAL = "signal/"
+_FEATURES = "features"
 # What a damaged zip file, a damaged array, a damaged text and an impossible value raise when they are read.
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -54,7 +55,7 @@ def save_predictions(folder: Path, predictions: Predictions, key: str) -> None:
         **{f"{_SIGNAL}{name}": values for name, values in predictions.signals.series.items()},
     }
     if predictions.features is not None:
-        arrays["features"] = predictions.features
+        arrays[_FEATURES] = predictions.features
 
     def write(file: BinaryIO) -> None:
         with zipfile.ZipFile(file, "w") as archive:
@@ -73,11 +74,12 @@ def _write_array(archive: zipfile.ZipFile, name: str, array: npt.NDArray[Any]) -
             entry.write(array.data.cast("B"))
 
 
-def load_predictions(folder: Path) -> Predictions:
-    """Raises UnusableResult, naming the file and the repair."""
+def load_predictions(folder: Path, *, features: bool = True) -> Predictions:
+    """With or without the features, which are most of a long video's predictions. Raises UnusableResult, naming the
+    file and the repair."""
     path = folder / NAME
     try:
-        return _predictions(_arrays(path))
+        return _predictions(_arrays(path, without=() if features else (_FEATURES,)))
     except FileNotFoundError:
         raise UnusableResult(f"{path}: not there. Run `matchcut run` again for this video") from None
     except _DAMAGE as error:
@@ -93,14 +95,15 @@ def stored_key(folder: Path) -> str | None:
         return None
 
 
-def _arrays(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
-    """The named arrays, or all. Sizes are checked before anything is read: a few bytes of zip can ask for gigabytes."""
+def _arrays(path: Path, *names: str, without: tuple[str, ...] = ()) -> dict[str, npt.NDArray[Any]]:
+    """The named arrays, or all but those `without`. Sizes are checked before anything is read: a few bytes of zip can
+    ask for gigabytes."""
     with zipfile.ZipFile(path) as archive:
         size = sum(entry.file_size for entry in archive.infolist())
     if size > MAX_ARRAY_BYTES:
         raise ValueError(f"its arrays ask for {size} bytes")
     with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in names or file.files}
+        return {name: file[name] for name in names or file.files if name not in without}
 
 
 def _predictions(arrays: dict[str, npt.NDArray[Any]]) -> Predictions:
@@ -114,5 +117,5 @@ def _predictions(arrays: dict[str, npt.NDArray[Any]]) -> Predictions:
         boxes=Boxes(arrays["box/frame"], arrays["box/xyxy"], arrays["box/score"], arrays["box/label"]),
         signals=Signals(series, about["missing_signals"]),
         decode=DecodeFacts(**about["decode"]),
-        features=arrays.get("features"),
+        features=arrays.get(_FEATURES),
     )
