@@ -61,7 +61,8 @@ class Plan:
 class Truth:
     """What is known about N pictures: tag (N,) or -1; events (N, E) 1, 0 or NaN; box (N, 4) xyxy or NaN; attributes
     (N, A) or -1; points (N, K, 3) or NaN; objects (N, M, 5) class, x0, y0, x1, y1, filled up with class -1, NaN where
-    nobody listed them."""
+    nobody listed them; alike (N, L, 4) the boxes of all objects of the main subject's class, filled up with NaN: who
+    shows any of them is right. Without it the main subject is the only one."""
 
     tag: npt.NDArray[np.int64]
     events: npt.NDArray[np.float32]
@@ -69,6 +70,13 @@ class Truth:
     attributes: npt.NDArray[np.int64]
     points: npt.NDArray[np.float32]
     objects: npt.NDArray[np.float32]
+    alike: npt.NDArray[np.float32] | None = None
+
+    def boxes(self, index: npt.NDArray[np.int64]) -> list[npt.NDArray[np.float32]]:
+        """Of each of these pictures the boxes of which any is right, (M, 4) with M >= 1, the main subject's first."""
+        main = self.box[index, None]
+        boxes = main if self.alike is None else np.concatenate([main, self.alike[index]], axis=1)
+        return [some[np.isfinite(some).all(axis=1)] for some in boxes]
 
     def targets(self) -> Targets:
         """The same as tensors for a loss; boxes as x, y, w, h."""
@@ -93,6 +101,7 @@ class Truth:
             self.attributes[index],
             self.points[index],
             self.objects[index],
+            None if self.alike is None else self.alike[index],
         )
 
     def without(self, heads: Sequence[str]) -> Truth:
@@ -193,6 +202,7 @@ def truth_of(data: Dataset, plan: Plan) -> Truth:
         np.stack(sets, axis=1) if sets else np.empty((len(data), 0), np.int64),
         _points(data, plan.points),
         _objects(data, plan.detector),
+        _alike(data),
     )
 
 
@@ -223,6 +233,20 @@ def _objects(data: Dataset, names: Sequence[str]) -> npt.NDArray[np.float32]:
         objects[picture, place, 1:] = data.objects.xyxy[rows]
     objects[~data.listed] = np.nan
     return objects
+
+
+def _alike(data: Dataset) -> npt.NDArray[np.float32]:
+    """All objects of the class that the largest one of their picture has."""
+    objects, main = data.objects, np.full(len(data), -1)
+    for k in np.argsort(geometry.area(objects.xyxy), kind="stable"):
+        main[objects.picture[k]] = k
+    label = np.array(objects.label, dtype=object)
+    same = np.flatnonzero(label == label[main[objects.picture]]) if len(objects) else np.empty(0, np.int64)
+    picture = objects.picture[same]
+    place = np.arange(len(same)) - np.searchsorted(picture, picture)
+    boxes = np.full((len(data), int(place.max(initial=-1)) + 1, 4), np.nan, np.float32)
+    boxes[picture, place] = objects.xyxy[same]
+    return boxes
 
 
 def unknown_classes(data: Dataset, plan: Plan) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models.data.dataset import Objects
 from models.network import EVENTS, TAGS
 from models.targets import Plan, plan_labels, truth_of, unknown_classes
 from pipeline.errors import DataError
@@ -109,6 +110,21 @@ def test_objects_stand_in_rows_that_are_filled_up() -> None:
     unlisted = truth_of(replace(data, listed=np.array([True, False, True])), Plan(detector=("dunk", "rest")))
     assert np.isnan(unlisted.objects[1]).all() and np.isfinite(unlisted.objects[[0, 2]]).all()
     assert unlisted.targets().objects is not None
+
+
+def test_a_box_is_right_about_any_object_of_the_main_ones_class() -> None:
+    small, large, other = [0.1, 0.1, 0.2, 0.2], [0.3, 0.3, 0.9, 0.9], [0.0, 0.0, 0.1, 0.1]
+    data = replace(
+        scenes(3),
+        box=np.array([large, small, [np.nan] * 4], np.float32),
+        objects=Objects(
+            np.array([0, 0, 0, 1]), np.array([small, large, other, small], np.float32), ("dunk", "dunk", "rest", "rest")
+        ),
+    )
+    main, lonely = truth_of(data, Plan(boxes=True)).boxes(np.arange(2))
+    assert main[0].tolist() == np.float32(large).tolist()
+    assert {tuple(box) for box in main.tolist()} == {tuple(np.float32(box).tolist()) for box in (small, large)}
+    assert {tuple(box) for box in lonely.tolist()} == {tuple(np.float32(small).tolist())}
 
 
 def test_attributes_and_points_are_matched_by_name() -> None:
