@@ -26,12 +26,15 @@ _LEAST_SEEN = 0.4  # a box of which less is inside the crop is no target any mor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
-    """How far pictures are changed. All zero, `smallest_area` and `stretch` 1: not at all.
+    """How far pictures are changed. All zero, areas and `stretch` 1: not at all.
 
     `partners` are pairs of points that change places in the mirror, as a left and a right hand do.
     """
 
     smallest_area: float = 0.5  # share of the picture that a crop keeps at least
+    largest_area: float = (
+        1.0  # above 1: as many views are larger than the picture, with black around it, as are smaller
+    )
     stretch: float = 1.25  # how far a crop's sides may depart from the picture's proportions
     mirror: float = 0.5  # probability
     light: float = 0.25  # brightness, contrast and saturation, as factors of 1 +- this
@@ -82,10 +85,13 @@ def _copy(values: Tensor | None) -> Tensor | None:
 
 
 def random_crops(count: int, how: Augmentation, rng: np.random.Generator) -> Floats:
-    """Parts of the picture, xyxy (count, 4), of random area, proportions and place."""
-    area = rng.uniform(how.smallest_area, 1.0, count)
+    """Parts of the picture, xyxy (count, 4), of random area, proportions and place. Or it is part of them."""
+    if how.largest_area > 1:
+        area = np.exp(rng.uniform(np.log(how.smallest_area), np.log(how.largest_area), count))
+    else:
+        area = rng.uniform(how.smallest_area, 1.0, count)
     stretch = np.exp(rng.uniform(-np.log(how.stretch), np.log(how.stretch), count))
-    size = np.minimum(np.sqrt(np.stack([area * stretch, area / stretch], axis=1)), 1.0)
+    size = np.minimum(np.sqrt(np.stack([area * stretch, area / stretch], axis=1)), how.largest_area)
     corner = rng.random((count, 2)) * (1.0 - size)
     return np.concatenate([corner, corner + size], axis=1).astype(np.float32)
 

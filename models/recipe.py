@@ -24,6 +24,8 @@ _RATES = {  # of the heads, of the backbone
     SEQUENTIAL: (0.01, 0.002),
     SCRATCH: (0.05, 0.05),
 }
+_FARTHER = 4.0  # times the rate of a backbone whose heads ask where alone; ImageNet taught it what
+_ZOOM = 2.0  # area of the largest view, for them
 _DECAY, _FROZEN_DECAY = 5e-4, 0.02  # of weights; heads alone, which see every feature a hundred times, need the more
 
 
@@ -65,12 +67,15 @@ class Recipe:
     precision: str = "fp32"  # bf16: a backbone that learns computes in it
     device: str = "cpu"  # where the backbone computes
 
-    def schedule(self, pictures: int, regime: str | None = None) -> Schedule:
-        """Rates, batch and epochs of the recipe's regime, or of another one that it passes through, for so many."""
+    def schedule(self, pictures: int, regime: str | None = None, *, where_alone: bool = False) -> Schedule:
+        """Rates, batch and epochs of the recipe's regime, or of another one that it passes through, for so many.
+
+        `where_alone`: the heads ask where something is, and none of them what.
+        """
         regime = regime or self.regime
         usual = _FROZEN_BATCH if regime == FROZEN else min(_BATCH, max(_LEAST_BATCH, pictures // _STEPS_AN_EPOCH))
         batch = self.batch or usual
-        rate, backbone_rate = self._rates(regime, batch)
+        rate, backbone_rate = self._rates(regime, batch, where_alone=where_alone)
         least = 0 if regime == FROZEN else _LEAST_STEPS * min(batch, pictures) // pictures
         return Schedule(
             epochs=self.epochs or max(_EPOCHS[regime], least),
@@ -82,10 +87,12 @@ class Recipe:
             shuffle=self.shuffle,
         )
 
-    def _rates(self, regime: str, batch: int) -> tuple[float, float]:
+    def _rates(self, regime: str, batch: int, *, where_alone: bool) -> tuple[float, float]:
         """Of the heads and of the backbone, as given or as usual. A backbone that was taught has much to lose: in small
         batches its usual rate goes by the root of their size (arXiv 1404.5997), as the noise of gradients does."""
         rate, backbone_rate = _RATES[regime]
+        if regime == FINETUNE and where_alone:
+            backbone_rate *= _FARTHER
         if regime != SCRATCH:
             backbone_rate *= min(1.0, batch / _BATCH) ** 0.5
         rate = self.rate or (backbone_rate if regime == JOINT else rate)
@@ -118,9 +125,15 @@ class Recipe:
         return self.learn_weights
 
     def augmentation(self, plan: Plan) -> Augmentation:
-        """How pictures are varied. What says *where* must see most of the picture."""
-        smallest = 0.5 if plan.boxes or plan.detector or plan.points else 0.35
-        return Augmentation(smallest_area=smallest, stretch=1.33, light=0.3, partners=partners(plan.points))
+        """How pictures are varied. What says *where* must see most of the picture, and alone it sees more than it."""
+        where = plan.boxes or plan.detector or plan.points
+        return Augmentation(
+            smallest_area=0.5 if where else 0.35,
+            largest_area=_ZOOM if plan.where_alone else 1.0,
+            stretch=1.33,
+            light=0.3,
+            partners=partners(plan.points),
+        )
 
 
 def input_size(recipe: Recipe) -> tuple[int, int]:

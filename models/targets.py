@@ -43,6 +43,11 @@ class Plan:
         taught = (self.tags or self.events, self.boxes, self.attributes, self.points, self.detector)
         return tuple(head for head, there in zip(HEADS, taught, strict=True) if there)
 
+    @property
+    def where_alone(self) -> bool:
+        """Whether nothing asks what a picture shows, but where it is."""
+        return bool(self.heads) and not (self.tags or self.events or self.attributes)
+
     @classmethod
     def of(cls, spec: Spec) -> Plan:
         """What the heads of a network answer."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -35,14 +37,14 @@ def seen(picture: npt.NDArray[np.uint8]) -> Floats:
 BOX = np.array([0.375, 0.25, 0.625, 0.75], np.float32)
 
 
-@given(seed=st.integers(0, 10_000))
-def test_boxes_objects_and_points_follow_through_crop_and_mirror(seed: int) -> None:
+@given(seed=st.integers(0, 10_000), largest=st.sampled_from([1.0, 2.0]))
+def test_boxes_objects_and_points_follow_through_crop_and_mirror(seed: int, largest: float) -> None:
     known = UNKNOWN._replace(
         box=torch.from_numpy(geometry.to_xywh(BOX)[None]),
         objects=torch.tensor([[[3.0, *BOX], [-1, 0, 0, 1, 1]]]),
         points=torch.tensor([[[BOX[0], BOX[1], 1], [BOX[2], BOX[3], 0]]]),
     )
-    how, rng = Augmentation(light=0, partners=((0, 1),)), np.random.default_rng(seed)
+    how, rng = Augmentation(largest_area=largest, light=0, partners=((0, 1),)), np.random.default_rng(seed)
     pixels, moved = augmented(square(BOX)[None], known, how, (64, 64), rng)
     assert moved.objects is not None and moved.points is not None
     assert moved.objects[0, 1, 0] == -1
@@ -104,3 +106,18 @@ def test_crops_lie_inside_and_keep_the_area_they_promise(smallest: float, seed: 
     assert (crops >= 0).all()
     assert (crops <= 1 + 1e-6).all()
     assert (geometry.area(crops) >= smallest - 1e-4).all()
+
+
+def test_views_larger_than_the_picture_hold_all_of_it_on_black() -> None:
+    how, rng = Augmentation(largest_area=2.0, stretch=1.0), np.random.default_rng(0)
+    crops = random_crops(200, how, rng)
+    area = geometry.area(crops)
+    assert area.min() < 0.6 and area.max() > 1.8
+    assert 0.4 < (area > 1).mean() < 0.6
+    larger = crops[area > 1]
+    assert (larger[:, :2] <= 0).all() and (larger[:, 2:] >= 1).all()
+    white, known = np.full((20, 32, 32, 3), 255, np.uint8), UNKNOWN.rows(torch.zeros(20, dtype=torch.int64))
+    out, _ = augmented(white, known, replace(how, smallest_area=1.5, light=0), (64, 64), rng)
+    share = (out.float().mean(dim=(1, 2, 3)) / 255).numpy()
+    assert share.min() < 0.55 and share.max() < 0.7  # of 1 / 2 to 1 / 1.5
+    assert set(out.flatten().tolist()) >= {0, 255}

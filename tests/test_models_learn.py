@@ -159,6 +159,16 @@ def test_a_backbone_learns_more_slowly_in_small_batches_and_no_faster_in_large_o
     assert Recipe(regime="finetune", batch=128).schedule(1000).backbone_rate == schedule.backbone_rate
 
 
+def test_a_backbone_that_is_asked_where_alone_moves_farther_and_sees_more_than_the_picture() -> None:
+    recipe = Recipe(regime="finetune")
+    usual, alone = recipe.schedule(1000), recipe.schedule(1000, where_alone=True)
+    assert alone == replace(usual, backbone_rate=4 * usual.backbone_rate)
+    given = replace(recipe, backbone_rate=0.001)
+    assert given.schedule(1000, where_alone=True) == given.schedule(1000)
+    assert recipe.augmentation(Plan(boxes=True)).largest_area > 1
+    assert recipe.augmentation(Plan(boxes=True, tags=("a", "b"))).largest_area == 1
+
+
 @pytest.mark.parametrize(("regime", "measures"), [("finetune", False), ("joint", False), ("scratch", True)])
 def test_only_from_scratch_does_batchnorm_measure_anew(regime: str, measures: bool) -> None:
     data, recipe = dataset(4, side_px=SIDE_PX), Recipe(regime=regime, epochs=1, size_px=SIDE_PX)
