@@ -275,9 +275,7 @@ class Lesson:
 
     def whole(self, names: Sequence[str]) -> Stage:
         """Backbone and these heads."""
-        where_alone = not any(isinstance(self.network.heads[name], Classifier) for name in names)
-        schedule = self.recipe.schedule(len(self.material.rows), where_alone=where_alone)
-        shown = self.chosen_by.pixels
+        schedule, shown = self.recipe.schedule(len(self.material.rows), heads=names), self.chosen_by.pixels
         self.network.to(self.recipe.device)
         scratch = self.recipe.regime == SCRATCH
         job = whole(self.network, self.material, names, schedule, from_scratch=scratch)

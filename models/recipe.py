@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from models.augment import Augmentation, partners
 from models.losses import LossWeights, Targets, event_balance, tag_balance
+from models.network import BOX, OBJECTS, POINTS
 from models.resolve import ImageNet, resolve
 from models.spec import FINETUNE, FROZEN, JOINT, SCRATCH, SEQUENTIAL, read_info
 from models.targets import Plan
@@ -24,8 +25,12 @@ _RATES = {  # of the heads, of the backbone
     SEQUENTIAL: (0.01, 0.002),
     SCRATCH: (0.05, 0.05),
 }
-_FARTHER = 4.0  # times the rate of a backbone whose heads ask where alone; ImageNet taught it what
-_ZOOM = 2.0  # area of the largest view, for them
+_FARTHER = {
+    BOX: 2.0,
+    POINTS: 2.0,
+    OBJECTS: 4.0,
+}  # times a backbone's rate where nothing asks what: ImageNet taught that
+_ZOOM = 2.0  # area of the largest view, there
 _DECAY, _FROZEN_DECAY = 5e-4, 0.02  # of weights; heads alone, which see every feature a hundred times, need the more
 
 
@@ -67,15 +72,13 @@ class Recipe:
     precision: str = "fp32"  # bf16: a backbone that learns computes in it
     device: str = "cpu"  # where the backbone computes
 
-    def schedule(self, pictures: int, regime: str | None = None, *, where_alone: bool = False) -> Schedule:
-        """Rates, batch and epochs of the recipe's regime, or of another one that it passes through, for so many.
-
-        `where_alone`: the heads ask where something is, and none of them what.
-        """
+    def schedule(self, pictures: int, regime: str | None = None, heads: Collection[str] = ()) -> Schedule:
+        """Rates, batch and epochs of the recipe's regime, or of another one that it passes through, for so many, and
+        for these heads of a network, by name."""
         regime = regime or self.regime
         usual = _FROZEN_BATCH if regime == FROZEN else min(_BATCH, max(_LEAST_BATCH, pictures // _STEPS_AN_EPOCH))
         batch = self.batch or usual
-        rate, backbone_rate = self._rates(regime, batch, where_alone=where_alone)
+        rate, backbone_rate = self._rates(regime, batch, heads)
         least = 0 if regime == FROZEN else _LEAST_STEPS * min(batch, pictures) // pictures
         return Schedule(
             epochs=self.epochs or max(_EPOCHS[regime], least),
@@ -87,12 +90,12 @@ class Recipe:
             shuffle=self.shuffle,
         )
 
-    def _rates(self, regime: str, batch: int, *, where_alone: bool) -> tuple[float, float]:
+    def _rates(self, regime: str, batch: int, heads: Collection[str]) -> tuple[float, float]:
         """Of the heads and of the backbone, as given or as usual. A backbone that was taught has much to lose: in small
         batches its usual rate goes by the root of their size (arXiv 1404.5997), as the noise of gradients does."""
         rate, backbone_rate = _RATES[regime]
-        if regime == FINETUNE and where_alone:
-            backbone_rate *= _FARTHER
+        if regime == FINETUNE:
+            backbone_rate *= min((_FARTHER.get(name, 1.0) for name in heads), default=1.0)
         if regime != SCRATCH:
             backbone_rate *= min(1.0, batch / _BATCH) ** 0.5
         rate = self.rate or (backbone_rate if regime == JOINT else rate)

@@ -159,12 +159,21 @@ def test_a_backbone_learns_more_slowly_in_small_batches_and_no_faster_in_large_o
     assert Recipe(regime="finetune", batch=128).schedule(1000).backbone_rate == schedule.backbone_rate
 
 
-def test_a_backbone_that_is_asked_where_alone_moves_farther_and_sees_more_than_the_picture() -> None:
+@pytest.mark.parametrize(
+    ("heads", "farther"), [((BOX,), 2), ((BOX, POINTS), 2), ((OBJECTS,), 4), ((OBJECTS, BOX), 2), ((OBJECTS, TAGS), 1)]
+)
+def test_a_backbone_that_is_asked_where_alone_moves_farther(heads: tuple[str, ...], farther: float) -> None:
     recipe = Recipe(regime="finetune")
-    usual, alone = recipe.schedule(1000), recipe.schedule(1000, where_alone=True)
-    assert alone == replace(usual, backbone_rate=4 * usual.backbone_rate)
+    usual = recipe.schedule(1000)
+    assert recipe.schedule(1000, heads=heads) == replace(usual, backbone_rate=farther * usual.backbone_rate)
     given = replace(recipe, backbone_rate=0.001)
-    assert given.schedule(1000, where_alone=True) == given.schedule(1000)
+    assert given.schedule(1000, heads=heads) == given.schedule(1000)
+    for regime in ("frozen", "joint", "sequential", "scratch"):
+        assert replace(recipe, regime=regime).schedule(9, heads=heads) == replace(recipe, regime=regime).schedule(9)
+
+
+def test_what_is_asked_where_alone_sees_more_than_the_picture() -> None:
+    recipe = Recipe(regime="finetune")
     assert recipe.augmentation(Plan(boxes=True)).largest_area > 1
     assert recipe.augmentation(Plan(boxes=True, tags=("a", "b"))).largest_area == 1
 
