@@ -32,9 +32,7 @@ class Augmentation:
     """
 
     smallest_area: float = 0.5  # share of the picture that a crop keeps at least
-    largest_area: float = (
-        1.0  # above 1: as many views are larger than the picture, with black around it, as are smaller
-    )
+    largest_area: float = 1.0  # of a view; beyond the picture it is dark
     stretch: float = 1.25  # how far a crop's sides may depart from the picture's proportions
     mirror: float = 0.5  # probability
     light: float = 0.25  # brightness, contrast and saturation, as factors of 1 +- this
@@ -85,13 +83,16 @@ def _copy(values: Tensor | None) -> Tensor | None:
 
 
 def random_crops(count: int, how: Augmentation, rng: np.random.Generator) -> Floats:
-    """Parts of the picture, xyxy (count, 4), of random area, proportions and place. Or it is part of them."""
+    """Parts of the picture, xyxy (count, 4), of random area, proportions and place. Where `largest_area` is above 1
+    their areas are even in logarithms, and a larger one than the picture reaches beyond it."""
     if how.largest_area > 1:
         area = np.exp(rng.uniform(np.log(how.smallest_area), np.log(how.largest_area), count))
     else:
         area = rng.uniform(how.smallest_area, 1.0, count)
     stretch = np.exp(rng.uniform(-np.log(how.stretch), np.log(how.stretch), count))
-    size = np.minimum(np.sqrt(np.stack([area * stretch, area / stretch], axis=1)), how.largest_area)
+    size = np.sqrt(np.stack([area * stretch, area / stretch], axis=1))
+    if how.largest_area <= 1:
+        size = np.minimum(size, 1.0)
     corner = rng.random((count, 2)) * (1.0 - size)
     return np.concatenate([corner, corner + size], axis=1).astype(np.float32)
 

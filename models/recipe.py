@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from models.augment import Augmentation, partners
 from models.losses import LossWeights, Targets, event_balance, tag_balance
-from models.network import BOX, OBJECTS, POINTS
 from models.resolve import ImageNet, resolve
 from models.spec import FINETUNE, FROZEN, JOINT, SCRATCH, SEQUENTIAL, read_info
 from models.targets import Plan
@@ -25,13 +24,12 @@ _RATES = {  # of the heads, of the backbone
     SEQUENTIAL: (0.01, 0.002),
     SCRATCH: (0.05, 0.05),
 }
-_FARTHER = {
-    BOX: 2.0,
-    POINTS: 2.0,
-    OBJECTS: 4.0,
-}  # times a backbone's rate where nothing asks what: ImageNet taught that
+_BOX_FARTHER, _OBJECTS_FARTHER = 2.0, 4.0  # times a finetuned backbone's rate, where only places are asked for
+_FASTEST = 0.004  # of those: more was not tried
 _ZOOM = 2.0  # area of the largest view, there
 _DECAY, _FROZEN_DECAY = 5e-4, 0.02  # of weights; heads alone, which see every feature a hundred times, need the more
+
+_NOTHING = Plan()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,13 +70,13 @@ class Recipe:
     precision: str = "fp32"  # bf16: a backbone that learns computes in it
     device: str = "cpu"  # where the backbone computes
 
-    def schedule(self, pictures: int, regime: str | None = None, heads: Collection[str] = ()) -> Schedule:
-        """Rates, batch and epochs of the recipe's regime, or of another one that it passes through, for so many, and
-        for these heads of a network, by name."""
+    def schedule(self, pictures: int, regime: str | None = None, plan: Plan = _NOTHING) -> Schedule:
+        """Rates, batch and epochs of the recipe's regime, or of another one that it passes through, for so many and
+        what is asked of them."""
         regime = regime or self.regime
         usual = _FROZEN_BATCH if regime == FROZEN else min(_BATCH, max(_LEAST_BATCH, pictures // _STEPS_AN_EPOCH))
         batch = self.batch or usual
-        rate, backbone_rate = self._rates(regime, batch, heads)
+        rate, backbone_rate = self._rates(regime, batch, plan)
         least = 0 if regime == FROZEN else _LEAST_STEPS * min(batch, pictures) // pictures
         return Schedule(
             epochs=self.epochs or max(_EPOCHS[regime], least),
@@ -90,14 +88,16 @@ class Recipe:
             shuffle=self.shuffle,
         )
 
-    def _rates(self, regime: str, batch: int, heads: Collection[str]) -> tuple[float, float]:
+    def _rates(self, regime: str, batch: int, plan: Plan) -> tuple[float, float]:
         """Of the heads and of the backbone, as given or as usual. A backbone that was taught has much to lose: in small
-        batches its usual rate goes by the root of their size (arXiv 1404.5997), as the noise of gradients does."""
+        batches its usual rate goes by the root of their size (arXiv 1404.5997), as the noise of gradients does. What it
+        was taught is what pictures show: where only places are asked for, it may move farther."""
         rate, backbone_rate = _RATES[regime]
-        if regime == FINETUNE:
-            backbone_rate *= min((_FARTHER.get(name, 1.0) for name in heads), default=1.0)
         if regime != SCRATCH:
             backbone_rate *= min(1.0, batch / _BATCH) ** 0.5
+        if regime == FINETUNE and plan.places_alone:
+            farther = _BOX_FARTHER if plan.boxes else _OBJECTS_FARTHER
+            backbone_rate = min(farther * backbone_rate, _FASTEST)
         rate = self.rate or (backbone_rate if regime == JOINT else rate)
         if self.backbone_rate is not None:
             return rate, self.backbone_rate
@@ -128,11 +128,12 @@ class Recipe:
         return self.learn_weights
 
     def augmentation(self, plan: Plan) -> Augmentation:
-        """How pictures are varied. What says *where* must see most of the picture, and alone it sees more than it."""
+        """How pictures are varied. What says *where* must see most of the picture; a backbone that moves for it alone
+        sees more than the picture."""
         where = plan.boxes or plan.detector or plan.points
         return Augmentation(
             smallest_area=0.5 if where else 0.35,
-            largest_area=_ZOOM if plan.where_alone else 1.0,
+            largest_area=_ZOOM if self.regime == FINETUNE and plan.places_alone else 1.0,
             stretch=1.33,
             light=0.3,
             partners=partners(plan.points),

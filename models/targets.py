@@ -44,8 +44,8 @@ class Plan:
         return tuple(head for head, there in zip(HEADS, taught, strict=True) if there)
 
     @property
-    def where_alone(self) -> bool:
-        """Whether nothing asks what a picture shows, but where it is."""
+    def places_alone(self) -> bool:
+        """Whether boxes, points or objects are asked for, and no class, event or attribute of the picture."""
         return bool(self.heads) and not (self.tags or self.events or self.attributes)
 
     @classmethod
@@ -66,7 +66,7 @@ class Plan:
 class Truth:
     """What is known about N pictures: tag (N,) or -1; events (N, E) 1, 0 or NaN; box (N, 4) xyxy or NaN; attributes
     (N, A) or -1; points (N, K, 3) or NaN; objects (N, M, 5) class, x0, y0, x1, y1, filled up with class -1, NaN where
-    nobody listed them; alike (N, L, 4) the boxes of all objects of the main subject's class, filled up with NaN: who
+    nobody listed them; alike (N, L, 4) the boxes of all objects of the largest one's own class, filled up with NaN: who
     shows any of them is right. Without it the main subject is the only one."""
 
     tag: npt.NDArray[np.int64]
@@ -78,7 +78,8 @@ class Truth:
     alike: npt.NDArray[np.float32] | None = None
 
     def boxes(self, index: npt.NDArray[np.int64]) -> list[npt.NDArray[np.float32]]:
-        """Of each of these pictures the boxes of which any is right, (M, 4) with M >= 1, the main subject's first."""
+        """Of each of these pictures, which have a main subject, the boxes of which any is right, (M, 4): its own first,
+        and perhaps once more, then those of objects like it."""
         main = self.box[index, None]
         boxes = main if self.alike is None else np.concatenate([main, self.alike[index]], axis=1)
         return [some[np.isfinite(some).all(axis=1)] for some in boxes]
@@ -93,7 +94,7 @@ class Truth:
         return Targets(tag, events, box, attributes=attributes, points=points, objects=objects)
 
     def digest(self) -> str:
-        """Of all of it, for what must be done again when it has changed."""
+        """Of all that is taught, for what must be done again when it has changed."""
         parts = (self.tag, self.events, self.box, self.attributes, self.points, self.objects)
         return hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts)).hexdigest()
 
@@ -207,7 +208,7 @@ def truth_of(data: Dataset, plan: Plan) -> Truth:
         np.stack(sets, axis=1) if sets else np.empty((len(data), 0), np.int64),
         _points(data, plan.points),
         _objects(data, plan.detector),
-        _alike(data),
+        _alike(data) if plan.boxes else None,
     )
 
 
@@ -241,12 +242,12 @@ def _objects(data: Dataset, names: Sequence[str]) -> npt.NDArray[np.float32]:
 
 
 def _alike(data: Dataset) -> npt.NDArray[np.float32]:
-    """All objects of the class that the largest one of their picture has."""
+    """All objects of the class that the largest one of their picture has, of equal ones the first."""
     objects, main = data.objects, np.full(len(data), -1)
-    for k in np.argsort(geometry.area(objects.xyxy), kind="stable"):
-        main[objects.picture[k]] = k
+    from_small = np.argsort(-geometry.area(objects.xyxy), kind="stable")[::-1]
+    main[objects.picture[from_small]] = from_small  # the last one stays
     label = np.array(objects.label, dtype=object)
-    same = np.flatnonzero(label == label[main[objects.picture]]) if len(objects) else np.empty(0, np.int64)
+    same = np.flatnonzero(label == label[main[objects.picture]])
     picture = objects.picture[same]
     place = np.arange(len(same)) - np.searchsorted(picture, picture)
     boxes = np.full((len(data), int(place.max(initial=-1)) + 1, 4), np.nan, np.float32)

@@ -108,7 +108,7 @@ def test_crops_lie_inside_and_keep_the_area_they_promise(smallest: float, seed: 
     assert (geometry.area(crops) >= smallest - 1e-4).all()
 
 
-def test_views_larger_than_the_picture_hold_all_of_it_on_black() -> None:
+def test_views_larger_than_the_picture_hold_all_of_it_if_not_stretched() -> None:
     how, rng = Augmentation(largest_area=2.0, stretch=1.0), np.random.default_rng(0)
     crops = random_crops(200, how, rng)
     area = geometry.area(crops)

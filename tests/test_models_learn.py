@@ -159,23 +159,31 @@ def test_a_backbone_learns_more_slowly_in_small_batches_and_no_faster_in_large_o
     assert Recipe(regime="finetune", batch=128).schedule(1000).backbone_rate == schedule.backbone_rate
 
 
-@pytest.mark.parametrize(
-    ("heads", "farther"), [((BOX,), 2), ((BOX, POINTS), 2), ((OBJECTS,), 4), ((OBJECTS, BOX), 2), ((OBJECTS, TAGS), 1)]
-)
-def test_a_backbone_that_is_asked_where_alone_moves_farther(heads: tuple[str, ...], farther: float) -> None:
+ASKED_WHAT = [{"tags": ("a", "b")}, {"events": ("dunk",)}, {"attributes": (("age", ("young", "old")),)}]
+
+
+@pytest.mark.parametrize(("plan", "farther"), [(Plan(boxes=True), 2), (Plan(detector=("a",)), 4)])
+def test_a_backbone_that_is_asked_for_places_alone_moves_farther(plan: Plan, farther: float) -> None:
     recipe = Recipe(regime="finetune")
-    usual = recipe.schedule(1000)
-    assert recipe.schedule(1000, heads=heads) == replace(usual, backbone_rate=farther * usual.backbone_rate)
+    usual = recipe.schedule(100)
+    assert recipe.schedule(100, plan=plan) == replace(usual, backbone_rate=farther * usual.backbone_rate)
+    assert recipe.schedule(10_000, plan=plan).backbone_rate == 0.004
+    assert recipe.schedule(100, plan=replace(plan, boxes=True)).backbone_rate == 2 * usual.backbone_rate
     given = replace(recipe, backbone_rate=0.001)
-    assert given.schedule(1000, heads=heads) == given.schedule(1000)
+    assert given.schedule(100, plan=plan) == given.schedule(100)
+    for what in ASKED_WHAT:
+        assert recipe.schedule(100, plan=replace(plan, **what)) == usual
     for regime in ("frozen", "joint", "sequential", "scratch"):
-        assert replace(recipe, regime=regime).schedule(9, heads=heads) == replace(recipe, regime=regime).schedule(9)
+        other = replace(recipe, regime=regime)
+        assert other.schedule(100, plan=plan) == other.schedule(100)
 
 
-def test_what_is_asked_where_alone_sees_more_than_the_picture() -> None:
+@pytest.mark.parametrize("plan", [Plan(boxes=True), Plan(detector=("a",))])
+def test_a_backbone_that_moves_for_places_alone_sees_more_than_the_picture(plan: Plan) -> None:
     recipe = Recipe(regime="finetune")
-    assert recipe.augmentation(Plan(boxes=True)).largest_area > 1
-    assert recipe.augmentation(Plan(boxes=True, tags=("a", "b"))).largest_area == 1
+    assert recipe.augmentation(plan).largest_area > 1
+    assert all(recipe.augmentation(replace(plan, **what)).largest_area == 1 for what in ASKED_WHAT)
+    assert Recipe(regime="frozen").augmentation(plan).largest_area == 1
 
 
 @pytest.mark.parametrize(("regime", "measures"), [("finetune", False), ("joint", False), ("scratch", True)])
@@ -425,3 +433,9 @@ def test_rates_are_tried_without_training_anything(base: str) -> None:
         curve, schedule = try_rates(data, None, BOTH, recipe, Surroundings(watch=watch))
         assert schedule == recipe.schedule(len(split(data, None, 0)["train"]))
         assert curve.best > 0 and len(curve.losses) > 5
+
+
+def test_the_rate_that_is_used_is_the_one_for_what_is_asked(base: str) -> None:
+    data, recipe, plan = dataset(8, boxed=True), Recipe(base=base, regime="finetune", epochs=1), Plan(boxes=True)
+    used = try_rates(data, None, plan, recipe, Surroundings(watch=watch))[1].backbone_rate
+    assert used == 2 * recipe.schedule(len(split(data, None, 0)["train"])).backbone_rate

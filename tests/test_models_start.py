@@ -126,10 +126,15 @@ def test_batchnorm_that_was_folded_away_is_measured_and_no_answer_changes() -> N
 
 
 def test_a_batchnorm_whose_convolution_cannot_shrink_stays_as_it_is() -> None:
-    network, pixels = folded(load(Path("models/weights/default.safetensors"))[0]), networks.pictures(16, side_px=128)
+    network = folded(load(Path("models/weights/default.safetensors"))[0])
+    pixels = networks.pictures(16, side_px=network.spec.height_px)
     kernel = next(layer for layer in network.backbone.modules() if isinstance(layer, nn.Conv2d))
     kernel.bias = nn.Parameter(torch.zeros(kernel.out_channels))
+    with torch.inference_mode():
+        before = network.eval()(torch.from_numpy(pixels))[0].vector
     measure_batchnorm(network, pixels)
+    with torch.inference_mode():
+        assert torch.allclose(network.eval()(torch.from_numpy(pixels))[0].vector, before, atol=1e-3)
     first, second = [layer for layer in network.backbone.modules() if isinstance(layer, nn.BatchNorm2d)][:2]
     assert float(first.running_mean.abs().max()) == 0
     assert float(second.running_mean.abs().max()) > 0

@@ -121,6 +121,8 @@ def test_a_box_is_right_about_any_object_of_the_main_ones_class() -> None:
             np.array([0, 0, 0, 1]), np.array([small, large, other, small], np.float32), ("dunk", "dunk", "rest", "rest")
         ),
     )
+    equal = replace(data, objects=replace(data.objects, xyxy=np.array([large, small, large, small], np.float32)))
+    assert len(truth_of(equal, Plan(boxes=True)).boxes(np.arange(1))[0]) == 3  # the first of equals is the main one
     main, lonely = truth_of(data, Plan(boxes=True)).boxes(np.arange(2))
     assert main[0].tolist() == np.float32(large).tolist()
     assert {tuple(box) for box in main.tolist()} == {tuple(np.float32(box).tolist()) for box in (small, large)}

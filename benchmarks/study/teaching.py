@@ -129,7 +129,7 @@ def figures_of(network: Network, data: Dataset) -> dict[str, Figure]:
 
 
 def _localized(found: Answers, truth: Truth) -> dict[str, Figure]:
-    """Class and box both right, and the box of the true class, of the pictures with both."""
+    """Class and box both right, of the pictures with both; the box is the largest object's."""
     rows = np.flatnonzero(np.isfinite(truth.box).all(axis=1) & (truth.tag >= 0))
     assert found.tags is not None and found.boxes is not None
     boxes = found.boxes[rows] if found.boxes.shape[1] > 1 else found.boxes[rows, 0]
