@@ -120,8 +120,8 @@ def _of_boxes(figures: Mapping[str, Any], found: Answers, truth: Truth, groups: 
     assert found.box is not None and found.boxes is not None
     rows = np.flatnonzero(np.isfinite(truth.box).all(axis=1))
     iou = geometry.iou(found.box[rows], truth.box[rows])
-    v2 = max_box_accuracy(found.box[rows], truth.boxes(rows))
-    any_iou = best_ious(found.box[rows], truth.boxes(rows))
+    alike = truth.boxes(rows)
+    v2, any_iou = max_box_accuracy(found.box[rows], alike), best_ious(found.box[rows], alike)
     said = {"iou50": (iou >= GOOD_IOU).astype(np.float64), "mean_iou": iou, "max_box_acc_v2": share_of_ious(any_iou)}
     sure = _means(said, _some(groups, rows))
     v2["max_box_acc_v2_interval"] = sure.pop("max_box_acc_v2_interval")

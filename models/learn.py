@@ -275,10 +275,8 @@ class Lesson:
 
     def whole(self, names: Sequence[str]) -> Stage:
         """Backbone and these heads."""
-        schedule, shown = (
-            self.recipe.schedule(len(self.material.rows), plan=Plan.of(self.network.spec)),
-            self.chosen_by.pixels,
-        )
+        schedule = self.recipe.schedule(len(self.material.rows), plan=Plan.of(self.network.spec))
+        shown = self.chosen_by.pixels
         self.network.to(self.recipe.device)
         scratch = self.recipe.regime == SCRATCH
         job = whole(self.network, self.material, names, schedule, from_scratch=scratch)

@@ -231,7 +231,7 @@ def _objects(data: Dataset, names: Sequence[str]) -> npt.NDArray[np.float32]:
     known = _numbers(data.objects.label, names)
     rows = np.flatnonzero(known >= 0)
     picture = data.objects.picture[rows]
-    place = np.arange(len(picture)) - np.searchsorted(picture, picture)
+    place = _place(picture)
     most = int(place.max(initial=-1)) + 1 if names else 0
     objects = np.tile(np.array(_FILL, np.float32), (len(data), max(most, 1), 1))
     if names:
@@ -239,6 +239,11 @@ def _objects(data: Dataset, names: Sequence[str]) -> npt.NDArray[np.float32]:
         objects[picture, place, 1:] = data.objects.xyxy[rows]
     objects[~data.listed] = np.nan
     return objects
+
+
+def _place(picture: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Which object of its picture each is, counted from 0; `picture` (M,) ascending."""
+    return np.arange(len(picture)) - np.searchsorted(picture, picture)
 
 
 def _alike(data: Dataset) -> npt.NDArray[np.float32]:
@@ -249,7 +254,7 @@ def _alike(data: Dataset) -> npt.NDArray[np.float32]:
     label = np.array(objects.label, dtype=object)
     same = np.flatnonzero(label == label[main[objects.picture]])
     picture = objects.picture[same]
-    place = np.arange(len(same)) - np.searchsorted(picture, picture)
+    place = _place(picture)
     boxes = np.full((len(data), int(place.max(initial=-1)) + 1, 4), np.nan, np.float32)
     boxes[picture, place] = objects.xyxy[same]
     return boxes
