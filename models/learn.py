@@ -23,9 +23,10 @@ from models.features import FeatureReader
 from models.heads import Classifier
 from models.journal import Journal, key_of
 from models.network import Network
-from models.precision import BF16, effect_of_bf16
+from models.precision import BF16
 from models.recipe import Recipe
 from models.regimes import Material, Memory, heads_on, varied_features, whole
+from models.rounding import effect_of_bf16
 from models.spec import FROZEN, SCRATCH, SEQUENTIAL, CheckpointInfo
 from models.split import Shares, clusters_of, leaks, parted
 from models.stages import Run, Stage, Stages, Watch

@@ -22,7 +22,8 @@ from models.journal import Journal, key_of
 from models.learn import Learned, Part, facts_of
 from models.losses import LossWeights
 from models.network import TAGS, Network
-from models.precision import BF16, effect_of_bf16
+from models.precision import BF16
+from models.rounding import effect_of_bf16
 from models.spec import CheckpointInfo, Spec
 from models.stages import Run, Stage, Watch
 from models.targets import Plan, truth_of

@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 
 from models.checkpoint import load, save
 from models.describe import describe
-from models.precision import _same, effect_of_bf16
 from models.predictor import open_predictor
 from models.resolve import Checkpoint, embedded, resolve, torch_home
+from models.rounding import _same, effect_of_bf16
 from models.spec import BACKBONES, CheckpointInfo, Spec, digest_of_file, read_info
 from pipeline.errors import CheckpointError
 from tests import networks
