@@ -155,11 +155,10 @@ def measure_batchnorm(network: Network, pixels: npt.NDArray[np.uint8]) -> None:
     layers = {name: layer for name, layer in trunk.named_modules() if isinstance(layer, nn.BatchNorm2d)}
     if not layers or not all(_unmeasured(layer) for layer in layers.values()):
         return
-    for name, (mean, variance) in _input_statistics(network, layers, pixels).items():
-        layer = layers[name]
-        kernel = _convolution_before(trunk, name)
-        if kernel is None:
-            continue
+    kernels = {name: kernel for name in layers if (kernel := _convolution_before(trunk, name)) is not None}
+    read = _input_statistics(network, {name: layers[name] for name in kernels}, pixels)
+    for name, (mean, variance) in read.items():
+        layer, kernel = layers[name], kernels[name]
         spread = (variance + layer.eps).sqrt()
         with torch.no_grad():
             scale = layer.weight / math.sqrt(1 + layer.eps)

@@ -138,7 +138,7 @@ def test_the_embedded_dunk_was_judged_out_of_fold_and_its_scores_are_probabiliti
 
 
 def test_the_embedded_default_states_chance_beside_its_figures() -> None:
-    info = read_info(Path("models/weights/default.safetensors").resolve())
+    info = read_info(resolve("default").path)
     assert info.calibrated
     for part in ("val", "heldout"):
         assert info.metrics[part]["tags"]["top1"] > 4 * info.metrics[part]["tags"]["top1_chance"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from models.heads import Standard
 from models.network import Network
 from models.output import Output, output
 from models.predictor import served_on_cpu
+from models.resolve import resolve
 from models.serve import served
 from tests import networks
 
@@ -42,7 +42,7 @@ def test_served_and_trained_say_the_same(backbone: str, attach: str) -> None:
 
 
 def test_the_embedded_default_is_served_as_it_was_trained() -> None:
-    network, _ = load(Path("models/weights/default.safetensors").resolve())
+    network, _ = load(resolve("default").path)
     pixels = networks.pictures(8, side_px=network.spec.height_px)
     known, found = said(network, torch.from_numpy(pixels)), served_on_cpu(network, bf16=False).submit(pixels).result()
     assert np.abs(known.probs - found.probs).max() <= CLOSE

@@ -13,6 +13,7 @@ from torch import nn
 from models.checkpoint import load, save
 from models.data.dataset import Dataset
 from models.network import BOX, EVENTS, POINTS, Network, attribute
+from models.resolve import resolve
 from models.spec import CheckpointInfo
 from models.start import initialise, measure_batchnorm
 from models.targets import Plan, plan_labels
@@ -108,9 +109,9 @@ def folded(network: Network) -> Network:
 
 
 def test_batchnorm_that_was_folded_away_is_measured_and_no_answer_changes() -> None:
-    known = load(Path("models/weights/default.safetensors"))[0]
+    known = load(resolve("default").path)[0]
     pixels = networks.pictures(16, side_px=known.spec.height_px)
-    network = folded(load(Path("models/weights/default.safetensors"))[0])
+    network = folded(load(resolve("default").path)[0])
     frames = torch.from_numpy(pixels)
     with torch.inference_mode():
         before = known(frames)[0].vector
@@ -126,7 +127,7 @@ def test_batchnorm_that_was_folded_away_is_measured_and_no_answer_changes() -> N
 
 
 def test_a_batchnorm_whose_convolution_cannot_shrink_stays_as_it_is() -> None:
-    network = folded(load(Path("models/weights/default.safetensors"))[0])
+    network = folded(load(resolve("default").path)[0])
     pixels = networks.pictures(16, side_px=network.spec.height_px)
     kernel = next(layer for layer in network.backbone.modules() if isinstance(layer, nn.Conv2d))
     kernel.bias = nn.Parameter(torch.zeros(kernel.out_channels))
